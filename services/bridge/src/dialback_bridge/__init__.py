@@ -1,0 +1,1 @@
+"""The bridge: runs a function inside a worker and dials its answers back."""

@@ -1,0 +1,1 @@
+"""The `dialback` command and the all-in-one process."""

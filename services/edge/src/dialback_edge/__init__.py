@@ -1,0 +1,1 @@
+"""The edge: the public HTTP/1.1 front."""

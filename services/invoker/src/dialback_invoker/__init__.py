@@ -1,0 +1,1 @@
+"""The invoker: from a request on the link to a worker, and its stream back."""
