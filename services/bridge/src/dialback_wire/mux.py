@@ -46,7 +46,8 @@ class Mux:
     """One end of a carrier.
 
     `write` gets bytes for the carrier; `defer` runs a callback at the end of this loop tick (`loop.call_soon`).
-    `on_open` answers a stream that the other side opens, and returns its sink; it accepts or refuses a token then or later.
+    `on_open` answers a stream that the other side opens and returns its sink; it accepts or refuses a token then or
+    later.
     `on_error` is told of exceptions out of sinks. With a `key`, both ends prove that they know it before anything else;
     `nonce` is then `proof.NONCE_BYTES` random bytes. `eager` sends the first bytes of a tick at once: right where one
     process writes (a bridge), wrong where it relays.
