@@ -9,13 +9,17 @@ find nothing.
 from __future__ import annotations
 
 import os
+import select
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+DEATH_SECONDS = 1.0
+"""How long a killed process may take to free its memory before we look again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,41 +96,59 @@ def marked(folder: Path, table: Iterable[Process]) -> list[Process]:
     return [p for p in table if p.pid != own and not p.zombie and mine(p)]
 
 
-def send(process: Process, number: int) -> bool:
-    """Signals exactly this process. False: it is gone (or is another's)."""
-    try:
-        if not hasattr(os, "pidfd_open"):
-            if look(process.pid) == process:
-                os.kill(process.pid, number)
-            return True
-        handle = os.pidfd_open(process.pid)
-    except OSError:
-        return False
-    try:
-        # the handle pins whoever has the pid now; the start time says whether that is the one we mean
-        now = look(process.pid)
-        if now is None or now.start != process.start:
-            return False
-        signal.pidfd_send_signal(handle, number)
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(handle)
-
-
 def kill_all(find: Callable[[], Iterable[Process]], rounds: int = 20) -> int:
-    """Kills what ``find`` finds until it finds nothing alive: a process may fork while we look. Answers how many
-    were hit.
+    """Kills what ``find`` finds until it finds nothing alive: a process may fork while we look. Blocks until they are dead.
+
+    Answers how many were hit.
     """
     hit = 0
     for _ in range(rounds):
         alive = [p for p in find() if not p.zombie]
         if not alive:
             break
-        hit += sum([send(p, signal.SIGKILL) for p in alive])
+        handles = [handle for p in alive if (handle := _strike(p)) is not None]
+        hit += len(handles)
+        _await_deaths(handles)
     return hit
+
+
+def _strike(process: Process) -> int | None:
+    """SIGKILL to exactly this process; answers a pidfd to wait on (-1 where the system has none), None: it is gone."""
+    try:
+        if not hasattr(os, "pidfd_open"):
+            if look(process.pid) != process:
+                return None
+            os.kill(process.pid, signal.SIGKILL)
+            return -1
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        return None
+    try:
+        # the handle pins whoever has the pid now; the start time says whether that is the one we mean
+        now = look(process.pid)
+        if now is not None and now.start == process.start:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None
+
+
+def _await_deaths(handles: list[int]) -> None:
+    """Until all are dead, DEATH_SECONDS at most; closes the handles."""
+    poller = select.poll()
+    waiting = {handle for handle in handles if handle >= 0}
+    for handle in waiting:
+        poller.register(handle, select.POLLIN)
+    until = time.monotonic() + DEATH_SECONDS
+    while waiting and (left := until - time.monotonic()) > 0:
+        for handle, _ in poller.poll(left * 1000):
+            poller.unregister(handle)
+            os.close(handle)
+            waiting.discard(handle)
+    for handle in waiting:
+        os.close(handle)
 
 
 def resident(pid: int) -> int:
