@@ -1,4 +1,4 @@
-"""An exchange whose response is collected and handed to the runtime API whole: what a runtime without streaming does."""
+"""An exchange whose response is collected and handed over whole: what a runtime without streaming does."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class BufferedExchange(Exchange):
 
     async def write(self, data: bytes) -> None:
         if self.gone is not None:
-            raise AnswerOverflow("the response is too large") if self.overflowed else ClientGone("the invocation is over")
+            raise (
+                AnswerOverflow("the response is too large") if self.overflowed else ClientGone("the invocation is over")
+            )
         self._written += data
         if len(self._written) > LAMBDA_LIMIT:
             self._written.clear()

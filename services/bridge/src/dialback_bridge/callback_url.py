@@ -1,8 +1,9 @@
 """Which addresses the bridge may dial. A payload names one; only the launch configuration's own list counts.
 
 A URL is parsed once, strictly, and compared field by field with the list; what is then dialled is the list's entry, not
-the payload's text. Nothing is normalised: `127.1`, `2130706433`, `[::ffff:127.0.0.1]`, user info, a query, an upper-case
-host or a trailing dot simply equal no entry. Nothing is redirected, and proxies named by the environment are not used.
+the payload's text. Nothing is normalised: `127.1`, `2130706433`, `[::ffff:127.0.0.1]`, user info, a query, an
+upper-case host or a trailing dot simply equal no entry. Nothing is redirected, and proxies named by the environment
+are not used.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class CallbackNotAllowed(Exception):
 class Target:
     """A receiver's address.
 
-    `scheme` is `ws`, `wss` or `ws+unix`. For `ws+unix`, `path` is the socket's path in the file system and host and port
-    are empty; for the others it is the path of the upgrade request, and an empty one in the allow-list stands for
+    `scheme` is `ws`, `wss` or `ws+unix`. For `ws+unix`, `path` is the socket's path in the file system and host and
+    port are empty; for the others it is the path of the upgrade request, and an empty one in the allow-list stands for
     Dialback's own, `/callback/v1`.
     """
 
@@ -63,7 +64,9 @@ def parse_target(url: str) -> Target:
             number = _DEFAULT_PORTS[scheme] if port is None else int(port)
             if 0 < number < 65536:
                 return Target(scheme, host, number, path or "")
-    raise ValueError("a callback URL is ws://HOST[:PORT][/PATH], wss://HOST[:PORT][/PATH] or ws+unix:///PATH, nothing more")
+    raise ValueError(
+        "a callback URL is ws://HOST[:PORT][/PATH], wss://HOST[:PORT][/PATH] or ws+unix:///PATH, nothing more"
+    )
 
 
 class AllowList:

@@ -1,6 +1,7 @@
 """Find a function's entry without configuration: by the name of a file and by what that file exports.
 
-An explicit entry is `module:attribute`, Lambda's `module.attribute` (also `folder/module.attribute`), or a module alone.
+An explicit entry is `module:attribute`, Lambda's `module.attribute` (also `folder/module.attribute`), or a module
+alone.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def _find_module(folder: Path) -> str:
     if len(others) == 1 and others[0].removesuffix(".py").isidentifier():
         return others[0].removesuffix(".py")
     found = f"there are {', '.join(others[:5])}" if others else "there is no Python file"
-    raise EntryError(f"no entry: none of {', '.join(FILES)} is in the function's folder ({found}); name one with `entry`")
+    raise EntryError(
+        f"no entry: none of {', '.join(FILES)} is in the function's folder ({found}); name one with `entry`"
+    )
 
 
 def _explicit(folder: Path, module_name: str, attribute: str, kind: str | None) -> Entry:
@@ -77,7 +80,9 @@ def _explicit(folder: Path, module_name: str, attribute: str, kind: str | None) 
     target: Any = module
     for part in attribute.split("."):
         if not hasattr(target, part):
-            raise EntryError(f"module {module_name!r} has no attribute {attribute!r}", _relative(folder, module.__file__))
+            raise EntryError(
+                f"module {module_name!r} has no attribute {attribute!r}", _relative(folder, module.__file__)
+            )
         target = getattr(target, part)
     found = Kind(kind) if kind is not None and callable(target) else classify(attribute, target)
     if isinstance(found, Kind):
@@ -93,9 +98,12 @@ def _pick(folder: Path, module_name: str, kind: str | None) -> Entry:
         if target is None:
             continue
         found = classify(attribute, target)
-        if isinstance(found, Kind) and kind in (None, found.value):
+        if not isinstance(found, Kind):
+            objections.append(found)
+        elif kind not in (None, found.value):
+            objections.append(f"`{attribute}` is {found.value}, not {kind}")
+        else:
             return Entry(f"{module_name}:{attribute}", found, target)
-        objections.append(found if isinstance(found, str) else f"`{attribute}` is {found.value}, not {kind}")
     later = [attribute for attribute in LATER if callable(getattr(module, attribute, None))]
     if later:
         objections.append(f"`{later[0]}` is a handler style that this version does not serve yet")

@@ -22,7 +22,9 @@ class Kind(str, Enum):
 class EntryError(Exception):
     """The function has no usable entry. Names the place in the user's code, as far as there is one."""
 
-    def __init__(self, message: str, file: str | None = None, line: int | None = None, source: str | None = None) -> None:
+    def __init__(
+        self, message: str, file: str | None = None, line: int | None = None, source: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.file = file
@@ -60,17 +62,31 @@ def is_async(target: Any) -> bool:
     return inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
 
 
-def positional(target: Any) -> tuple[list[str], bool] | None:
-    """Names of the positional parameters that a call must or may give, and whether `*args` takes more.
+@dataclass(frozen=True)
+class Signature:
+    """The positional parameters of a callable."""
 
-    None when Python cannot tell.
-    """
+    names: tuple[str, ...]
+    required: int
+    more: bool
+    """Whether `*args` takes any number."""
+
+    def takes(self, count: int) -> bool:
+        """Whether it can be called with `count` positional arguments."""
+        return self.required <= count and (self.more or count <= len(self.names))
+
+
+def signature_of(target: Any) -> Signature | None:
+    """The signature of `target`; None when Python cannot tell."""
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):
         return None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in parameters if p.kind in kinds], any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    plain = [parameter for parameter in parameters if parameter.kind in kinds]
+    required = sum(parameter.default is parameter.empty for parameter in plain)
+    more = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    return Signature(tuple(parameter.name for parameter in plain), required, more)
 
 
 def classify(attribute: str, target: Any) -> Kind | str:
@@ -83,15 +99,14 @@ def classify(attribute: str, target: Any) -> Kind | str:
         return f"`{attribute}` is a class, which this version does not call"
     if not callable(target):
         return f"`{attribute}` is a {type(target).__name__}, which cannot be called"
-    signature = positional(target)
+    signature = signature_of(target)
     if signature is None:
         return f"the parameters of `{attribute}` cannot be told"
-    names, more = signature
-    if len(names) == 3 or (more and len(names) < 3 and is_async(target) and attribute in ("app", "application")):
+    names, is_app = signature.names, attribute in ("app", "application")
+    if signature.takes(3) and (signature.required == 3 or (is_app and is_async(target))):
         return Kind.ASGI
-    looks_wsgi = attribute in ("app", "application") and names != ["event", "context"]
-    if len(names) == 2 or (more and len(names) < 2):
-        if looks_wsgi or names[:1] in (["environ"], ["env"]):
+    if signature.takes(2):
+        if names[:1] in (("environ",), ("env",)) or (is_app and names[:2] != ("event", "context")):
             return f"`{attribute}` looks like a WSGI application, which this version does not serve yet"
         return Kind.LAMBDA
     if not names:

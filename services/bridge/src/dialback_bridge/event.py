@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -14,6 +15,8 @@ from dialback_wire import payload
 Event = dict[str, Any]
 
 _TEXT_TYPES = ("text/", "application/json", "application/javascript", "application/xml", "application/x-ndjson")
+
+_TOKEN = re.compile(r"[0-9A-Za-z_.~+/=-]{1,512}")
 
 
 class EventError(Exception):
@@ -72,7 +75,10 @@ def take_stamp(event: Any) -> Stamp | None:
         body = stamp["body"]
         if body not in (payload.BODY_NONE, payload.BODY_INLINE, payload.BODY_STREAM):
             raise EventError("the payload does not say where the request's body is")
-        return Stamp(str(stamp["invocation"]), str(stamp["url"]), str(stamp["token"]), body)
+        token = stamp["token"]
+        if not _TOKEN.fullmatch(token):
+            raise EventError("the payload's token is malformed")
+        return Stamp(str(stamp["invocation"]), str(stamp["url"]), token, body)
     except (KeyError, TypeError):
         raise EventError("the payload's callback is incomplete") from None
 

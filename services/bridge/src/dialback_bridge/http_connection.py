@@ -149,7 +149,8 @@ class HttpConnection(asyncio.Protocol):
         return taken
 
     def _parse_chunks(self) -> bytes | None:
-        parts, at = [], 0
+        parts: list[bytes] = []
+        at = 0
         while True:
             end = self._buffer.find(b"\r\n", at)
             if end < 0:

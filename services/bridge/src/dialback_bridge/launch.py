@@ -118,7 +118,9 @@ def _from_environment(variables: MutableMapping[str, str], log_fd: int | None) -
     if not host or not port.isdecimal():
         raise LaunchError(f"{RUNTIME_VARIABLE} is not host:port")
     try:
-        allow = tuple(parse_target(url.strip()) for url in variables.get("DIALBACK_ALLOW", "").split(",") if url.strip())
+        allow = tuple(
+            parse_target(url.strip()) for url in variables.get("DIALBACK_ALLOW", "").split(",") if url.strip()
+        )
     except ValueError as error:
         raise LaunchError(f"DIALBACK_ALLOW: {error}") from None
     at_once = variables.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")

@@ -2,8 +2,9 @@
 
 A context variable says which invocation runs; tasks inherit it, and threads that the bridge starts get a copy. Standard
 output and error are replaced by writers that put lines together and send each as a line of JSON to the log descriptor:
-`{"id", "stream", "level", "line"}`. Log records that reach no handler of the user's own go the same way, with their level.
-What C code and child processes write to descriptors 1 and 2, and what threads of the user's own print, has no invocation.
+`{"id", "stream", "level", "line"}`. Log records that reach no handler of the user's own go the same way, with their
+level. What C code and child processes write to descriptors 1 and 2, and what threads of the user's own print, has no
+invocation.
 """
 
 from __future__ import annotations
@@ -170,5 +171,5 @@ def install(fd: int | None) -> LogSink:
     if fd is not None:
         sys.stdout = CapturedStream(sink, "stdout", 1)
         sys.stderr = CapturedStream(sink, "stderr", 2)
-        logging.lastResort = LastResort(sink)  # type: ignore[assignment]  # documented as replaceable, typed too narrowly
+        logging.lastResort = LastResort(sink)
     return sink

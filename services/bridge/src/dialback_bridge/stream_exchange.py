@@ -40,8 +40,6 @@ class StreamExchange(Exchange, BaseSink):
 
     def __init__(self, delivery: Delivery, event: Any, stamp: Stamp) -> None:
         super().__init__(delivery, event)
-        self.count = 0
-        """Bytes of body that the handler gave."""
         self._streams_body = stamp.body == BODY_STREAM
         self._stream: Stream | None = None
         self._opened: asyncio.Future[None] | None = None
@@ -156,7 +154,6 @@ class StreamExchange(Exchange, BaseSink):
         stream = self._wired
         if self.gone is None:
             stream.write(data)
-            self.count += len(data)
             while stream.queued > min(stream.credit, ROOM) and self.gone is None:
                 await self._writers.wait()
         if self.gone is not None:
@@ -178,6 +175,11 @@ class StreamExchange(Exchange, BaseSink):
             await self.write(answer.body)
         self.finish()
 
+    def finish(self) -> None:
+        """The last frame follows at once, whatever the handler still does when its response is complete."""
+        super().finish()
+        self._wired.end(Verdict.OK)
+
     # --- the end ------------------------------------------------------------------------------------------------------
 
     async def end(self, verdict: Verdict, *, status: int = 0, code: str = "", detail: str = "") -> None:
@@ -185,6 +187,11 @@ class StreamExchange(Exchange, BaseSink):
         self._wired.end(verdict, status=status, code=code, detail=detail)
         while not self._closed:
             await self._writers.wait()
+
+    @property
+    def count(self) -> int:
+        """Bytes of body that have left."""
+        return self._wired.sent
 
     @property
     def gone_verdict(self) -> Verdict:
