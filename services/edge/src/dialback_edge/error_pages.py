@@ -55,7 +55,14 @@ def prefers_html(accept: bytes) -> bool:
 
 
 def error_answer(
-    status: int, code: str, message: str, request_id: str, *, accept: bytes = b"", retry_after: int = 0, extra: Fields = ()
+    status: int,
+    code: str,
+    message: str,
+    request_id: str,
+    *,
+    accept: bytes = b"",
+    retry_after: int = 0,
+    extra: Fields = (),
 ) -> tuple[Head, bytes]:
     """Head (with Content-Length) and body of an error."""
     if prefers_html(accept):

@@ -1,9 +1,9 @@
 """Everything the edge can object to.
 
-    EdgeError
-    ├── Rejected                 a client's request that we answer ourselves, with a status
-    ├── UpstreamUnavailable      no link to an invoker is ready
-    └── SettingsError            a setting that names something unusable (a key file that others may read)
+EdgeError
+├── Rejected                 a client's request that we answer ourselves, with a status
+├── UpstreamUnavailable      no link to an invoker is ready
+└── SettingsError            a setting that names something unusable (a key file that others may read)
 """
 
 

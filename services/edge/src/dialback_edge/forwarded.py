@@ -9,8 +9,8 @@ from dialback_wire.messages import Field, Fields
 from .request_head import RequestHead
 from .settings import Network
 
-# Besides the hop-by-hop fields: what this hop has already answered (Expect), what it alone may say (the forwarding
-# fields, and a length or trailer that the relayed framing makes anew), and the settings of an upgrade that is not served.
+# Besides the hop-by-hop fields: what this hop answers (Expect), what it alone may say (the forwarding fields, a length
+# or trailer that the relayed framing makes anew), and the settings of an upgrade that is not served.
 _DROPPED = HOP_BY_HOP | {
     b"expect",
     b"host",
@@ -39,7 +39,7 @@ class Peer:
 
 
 def is_dropped(name: bytes) -> bool:
-    """Whether a client's field never reaches a function as it came. `_` counts as `-`, as it does behind CGI and WSGI."""
+    """Whether a client's field never reaches a function as it came. `_` counts as `-`, as behind CGI and WSGI."""
     if b"_" in name:
         name = name.replace(b"_", b"-")
         return name in _DROPPED or name.startswith((_FORWARDED_PREFIX, RESERVED_PREFIX))
@@ -51,7 +51,7 @@ def is_dropped(name: bytes) -> bool:
 def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fields, bytes]:
     """The fields for the upstream, Host first, and the scheme that the client used."""
     kept: list[Field] = [(b"host", authority)]
-    if head.has_length:
+    if head.has_length and head.body_length is not None:
         kept.append((b"content-length", b"%d" % head.body_length))
     if head.connection:
         named = {option.strip() for option in head.connection.split(b",")}

@@ -1,13 +1,14 @@
 """From bytes to the parts of one request's head, strictly.
 
-llhttp (through httptools) parses the fields and refuses what is malformed in them: bare CR and LF, NUL, obs-fold, spaces
-before the colon, more than one Content-Length. What it lets pass is refused here and in `request_head`; what is unbounded
-in it is bounded here. It is fed exactly one head at a time, so it never sees a body or a pipelined request.
+llhttp (through httptools) parses the fields and refuses what is malformed in them: bare CR and LF, NUL, obs-fold,
+spaces before the colon, more than one Content-Length. What it lets pass is refused here and in `request_head`; what is
+unbounded in it is bounded here. It is fed exactly one head at a time, so it never sees a body or a pipelined request.
 """
 
 import re
 
 import httptools
+
 from dialback_wire.messages import Field
 
 from .errors import Rejected
@@ -37,7 +38,7 @@ class _Collector:
 def find_head_end(received: bytearray, searched: int, limits: EdgeLimits) -> int:
     """The offset behind the empty line that ends the head, or -1 while it has not come.
 
-    `searched` bytes were looked at before. Raises Rejected (400, 414, 431) as soon as no further byte could make it good.
+    `searched` bytes were looked at before. Raises Rejected (400, 414, 431) as soon as no byte to come could help.
     """
     end = received.find(b"\r\n\r\n", max(0, searched - 3)) + 4
     if end >= 4:

@@ -114,8 +114,8 @@ def _where(method: bytes, target: bytes, minor: int, host: bytes | None) -> tupl
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         raise Rejected(400, "bad_target", "The request's target is neither a path nor an http URL.")
-    # RFC 9112, 3.2.2 lets the URL win over Host. When both are there and differ, somebody on the way may have judged the
-    # other one, so the request is refused.
+    # RFC 9112, 3.2.2 lets the URL win over Host. When both are there and differ, somebody on the way may have judged
+    # the other one, so the request is refused.
     named = check_authority(absolute[1])
     if host is not None and named != authority:
         raise Rejected(400, "bad_host", "The request's Host and its target name different hosts.")

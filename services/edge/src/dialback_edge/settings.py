@@ -32,11 +32,11 @@ class EdgeLimits(Frozen):
     write_buffer: PositiveInt = 64 * 1024
     """The upstream gets no more credit while more than this waits for the client to read."""
     discard: PositiveInt = 64 * 1024
-    """An unread request body up to this size is read and dropped to save the connection; above it, the connection closes."""
+    """An unread rest of a body up to this size is read and dropped to save the connection; above it, that closes."""
     linger: PositiveInt = 1024 * 1024
     """What is read and dropped at most after the last answer, so that the client gets to see it."""
     connections: PositiveInt | None = None
-    """Clients connected at once; further ones wait in the kernel's queue. None: what the process's file limit allows."""
+    """Clients connected at once; further ones wait in the kernel. None: what the process's file limit allows."""
     backlog: PositiveInt = 1024
 
 
@@ -80,6 +80,8 @@ class LinkSettings(Frozen):
         half = (self.host is None) != (self.port is None)
         if half or tcp == (self.path is not None):
             raise ValueError("a link needs either `path` (a Unix socket) or both `host` and `port`")
+        if tcp and self.key_file is None:
+            raise ValueError("a link over TCP needs a `key_file`: whoever can reach the port could speak otherwise")
         if self.backoff_min > self.backoff_max:
             raise ValueError("backoff_min is above backoff_max")
         return self
@@ -100,3 +102,7 @@ class EdgeSettings(Frozen):
     early_hints: bool = True
     """Whether a function's 103 responses are forwarded."""
     access_log: bool = True
+    grace: NonNegativeFloat = 30.0
+    """Seconds that running answers get after the first SIGTERM."""
+    drain_delay: NonNegativeFloat = 0.0
+    """Seconds that the listener stays open after the first SIGTERM, while health already says 503."""
