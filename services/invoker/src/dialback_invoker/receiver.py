@@ -45,7 +45,7 @@ class Receiver:
     ) -> None:
         """`authorities`: the Host values under which bridges may call, in lower case."""
         self._pending = pending
-        self._authorities = authorities
+        self.authorities = authorities
         self._budget = budget
         self._limits = limits or Limits()
         self._sockets: set[_Socket] = set()
@@ -75,7 +75,7 @@ class Receiver:
         if "Origin" in request.headers:
             # Browsers send it, bridges never do.
             return web.Response(status=403, body=b"forbidden\n")
-        if request.host.lower() not in self._authorities:
+        if request.host.lower() not in self.authorities:
             return web.Response(status=421, body=b"misdirected\n")
         try:
             entry = self._pending.check(_bearer(request))

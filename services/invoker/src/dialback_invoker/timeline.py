@@ -115,9 +115,13 @@ class Timeline:
         ordered = sorted(self._marks.items(), key=lambda item: item[1])
         return [{"name": name, "t": round((at - self.origin) * 1000, 3)} for name, at in ordered]
 
-    def frames(self) -> list[dict[str, object]]:
+    def events(self) -> list[FrameEvent]:
         """The kept frames, in order."""
-        return [frame_dict(event) for event in (*self._first, *self._last)]
+        return [*self._first, *self._last]
+
+    def frames(self) -> list[dict[str, object]]:
+        """The kept frames as a trace shows them."""
+        return [frame_dict(event) for event in self.events()]
 
     @property
     def dropped(self) -> int:
