@@ -60,7 +60,7 @@ class Bundle:
         self.body.close()
 
 
-def pack(source: Path, name: str | None = None, *, packed: Callable[[int], None] = lambda count: None) -> Bundle:
+def pack(source: Path, name: str | None = None, *, packed: Callable[[int], None] | None = None) -> Bundle:
     """The bundle of a folder, a file or an archive.
 
     `name` overrides the name found in `dialback.toml` or made from the path. `packed` is called with bytes as they
@@ -75,10 +75,14 @@ def pack(source: Path, name: str | None = None, *, packed: Callable[[int], None]
     members = tuple(_folder_members(source) if source.is_dir() else _single(source))
     _check(source, members)
     body = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - the bundle owns it
-    _write(body, members, packed)
+    _write(body, members, packed or _unheard)
     length = body.tell()
     body.seek(0)
     return Bundle(called, source, "application/gzip", body, length, len(members))
+
+
+def _unheard(_count: int) -> None:
+    """Nobody wants to know how far it is."""
 
 
 def default_name(source: Path) -> str:
@@ -115,7 +119,7 @@ def _single(source: Path) -> Iterator[Member]:
 def _folder_members(folder: Path) -> Iterator[Member]:
     root = folder.resolve()
     ignore = Ignore.of(root)
-    pending = [(root, "", (root,))]
+    pending: list[tuple[Path, str, tuple[Path, ...]]] = [(root, "", (root,))]
     while pending:
         place, prefix, above = pending.pop()
         for entry in sorted(os.scandir(place), key=lambda entry: entry.name):

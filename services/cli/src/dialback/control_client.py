@@ -44,7 +44,9 @@ class ControlClient:
     def __enter__(self) -> ControlClient:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._http.close()
 
     def platform(self) -> models.Platform:
@@ -74,7 +76,7 @@ class ControlClient:
         body = {"function": function, "mode": mode}
         return self._ask(models.Ticket, "POST", "/v1/tickets", json=body).ticket
 
-    def deploy(self, bundle: Bundle, sent: Callable[[int], None] = lambda count: None) -> models.Deployed:
+    def deploy(self, bundle: Bundle, sent: Callable[[int], None]) -> models.Deployed:
         """Upload a bundle; `sent` is called with the bytes of each piece. Refused carries the place of a mistake."""
 
         def pieces() -> Iterator[bytes]:
@@ -146,7 +148,7 @@ class ControlClient:
             first = strange.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the answer"
             raise CliError(
-                f"{self.where.control_url} gave an answer that this version does not understand: {place}: {first['msg']}",
+                f"{self.where.control_url} answered what this version does not understand: {place}: {first['msg']}",
                 hint="are the command and the platform of the same version?",
             ) from None
 

@@ -20,6 +20,7 @@ from dialback.errors import Truncated, Unreachable, UsageProblem
 
 CONNECT_SECONDS = 5.0
 READ_SIZE = 64 * 1024
+LONGEST_HEAD = 128 * 1024
 AT_ONCE = 256 * 1024
 """Bytes of the body that may wait to be sent before more of it is read."""
 
@@ -78,12 +79,13 @@ class Exchange:
         self._base_url = base_url
         self._host, self._port, self._authority = parts.hostname, parts.port or 80, parts.netloc
         self._outgoing = outgoing
-        self._connection = h11.Connection(h11.CLIENT)
+        self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
         self._pending = bytearray()
         self._source = outgoing.body if isinstance(outgoing.body, FileBody) else None
         self._left = self._source.length if self._source else None
         self._head: Incoming | None = None
         self._received = 0
+        self._chunked = False
         self._began = self._now = 0.0
 
     def run(self) -> Iterator[Incoming | Piece]:
@@ -93,7 +95,10 @@ class Exchange:
             self._began = time.perf_counter()
             self._start()
             while True:
-                reading = [connection, *([self._source.fd] if self._wants_more() and self._source else [])]
+                reading: list[socket.socket | int] = [
+                    connection,
+                    *([self._source.fd] if self._wants_more() and self._source else []),
+                ]
                 readable, writable, _ = select.select(reading, [connection] if self._pending else [], [])
                 if writable:
                     self._flush(connection)
@@ -191,10 +196,11 @@ class Exchange:
                 head = Incoming(self._now, event.status_code, bytes(event.reason), tuple(event.headers.raw_items()))
                 if isinstance(event, h11.Response):
                     self._head = head
+                    self._chunked = any(name.lower() == b"transfer-encoding" for name, _ in head.headers)
                 yield head
             elif isinstance(event, h11.Data):
                 self._received += len(event.data)
-                yield Piece(self._now, bytes(event.data), event.chunk_end)
+                yield Piece(self._now, bytes(event.data), event.chunk_end or not self._chunked)
             elif isinstance(event, h11.ConnectionClosed) and self._head is None:
                 raise self._broken("it closed the connection")
             else:

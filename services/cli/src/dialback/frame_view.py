@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from pydantic import JsonValue
@@ -13,10 +12,18 @@ from rich.text import Text
 
 from dialback.control_models import Trace
 from dialback.terminal import ACCENT, QUIET, milliseconds, safe, size
+from dialback_wire.tokens import redact
 
 ARROWS = {"up": "▲", "down": "▼"}
-TYPES = {"HEAD": "green", "DATA": "default", "END": "bold", "CANCEL": "yellow", "REFUSE": "red", "WINDOW": QUIET, "PING": QUIET}
-_TOKEN = re.compile(r"(db1_[A-Za-z0-9]*_[A-Za-z0-9]*_)[A-Za-z0-9_-]{8,}")
+TYPES = {
+    "HEAD": "green",
+    "DATA": "default",
+    "END": "bold",
+    "CANCEL": "yellow",
+    "REFUSE": "red",
+    "WINDOW": QUIET,
+    "PING": QUIET,
+}
 
 
 def frame_parts(trace: Trace) -> Iterator[RenderableType]:
@@ -45,13 +52,9 @@ def frame_parts(trace: Trace) -> Iterator[RenderableType]:
 def redacted(value: JsonValue) -> JsonValue:
     """The same value without the secret of any callback token; the platform leaves it out, this makes sure."""
     if isinstance(value, str):
-        return _TOKEN.sub(r"\1…", value)
+        return redact(value)
     if isinstance(value, list):
         return [redacted(item) for item in value]
     if isinstance(value, dict):
-        return {redacted_key(key): redacted(item) for key, item in value.items()}
+        return {redact(key): redacted(item) for key, item in value.items()}
     return value
-
-
-def redacted_key(key: str) -> str:
-    return _TOKEN.sub(r"\1…", key)

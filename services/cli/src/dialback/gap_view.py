@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from rich.text import Text
@@ -18,7 +19,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def gaps_of(times: Sequence[float]) -> Gaps:
     """The gaps between arrival times in milliseconds, in the form in which a trace has them."""
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     bins = [Bin(le_ms=edge, count=0) for edge in EDGES] + [Bin(le_ms=None, count=0)]
     for gap in gaps:
         place = next((index for index, edge in enumerate(EDGES) if gap <= edge), len(EDGES))

@@ -74,7 +74,10 @@ def parse_pattern(text: str) -> Pattern:
     return Pattern(re.compile(prefix + "".join(_translate(body)), re.DOTALL), keep, folders_only)
 
 
-_TOKENS = re.compile(r"(?P<deep>(?:^|(?<=/))\*\*/)|(?P<all>\*\*)|(?P<star>\*)|(?P<any>\?)|(?P<set>\[!?\]?[^\]]*\])|(?P<char>.)", re.DOTALL)
+_TOKENS = re.compile(
+    r"(?P<deep>(?:^|(?<=/))\*\*/)|(?P<all>\*\*)|(?P<star>\*)|(?P<any>\?)|(?P<set>\[!?\]?[^\]]*\])|(?P<char>.)",
+    re.DOTALL,
+)
 
 
 def _translate(body: str) -> list[str]:

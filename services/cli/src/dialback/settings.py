@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dialback import setting_values as values
-from dialback.address import Address, UnixAddress
+from dialback.address import Address
 from dialback.errors import UsageProblem
 from dialback.names import did_you_mean
 from dialback.setting_values import Key
@@ -44,16 +44,16 @@ class Listen:
 class Link:
     """The connection between edge and invoker. `key_file` None: `link.key` in the data folder (TCP only)."""
 
-    address: Address = UnixAddress(None)
-    key_file: Path | None = None
+    address: Address
+    key_file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
     """Requests that wait for a worker: how many a function may have, and for how many seconds each."""
 
-    limit: int = 1000
-    timeout: float = 30.0
+    limit: int
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,9 @@ def age(since: float | None, now: float | None = None) -> str:
 
 def print_json(value: object, *, compact: bool = False) -> None:
     """One JSON document to stdout, on one line when `compact`; flushed, because another program waits for it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":") if compact else None, indent=None if compact else 2)
+    text = json.dumps(
+        value, ensure_ascii=False, separators=(",", ":") if compact else None, indent=None if compact else 2
+    )
     print_line(text)
 
 

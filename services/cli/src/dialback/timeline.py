@@ -79,7 +79,10 @@ class SideBySide:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         whole = max((run.total_ms for run in self.runs), default=0.0) or 1.0
         width = max(10, min(80, options.max_width - 26))
-        yield Text("  " + " " * 10 + "0 " + "─" * max(1, width - 3 - len(milliseconds(whole))) + " " + milliseconds(whole), QUIET)
+        yield Text(
+            "  " + " " * 10 + "0 " + "─" * max(1, width - 3 - len(milliseconds(whole))) + " " + milliseconds(whole),
+            QUIET,
+        )
         for run in self.runs:
             yield Text("  ").append(safe(run.mode).ljust(10)).append_text(bar(run, whole, width))
         yield Text()

@@ -103,7 +103,11 @@ def heading(trace: Trace) -> Iterator[Text]:
     first.append(f"{safe(trace.method)} {safe(trace.path)}", "bold")
     if trace.status is not None:
         first.append(f"  {trace.status}", "green" if trace.status < 400 else "red")
-    facts = [trace.function, trace.mode, f"{'cold' if trace.cold else 'warm'} worker {trace.worker}" if trace.worker else ""]
+    facts = [
+        trace.function,
+        trace.mode,
+        f"{'cold' if trace.cold else 'warm'} worker {trace.worker}" if trace.worker else "",
+    ]
     if trace.received_at is not None:
         facts.append(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(trace.received_at)))
     second = Text("  " + " · ".join(safe(fact) for fact in facts if fact), QUIET)

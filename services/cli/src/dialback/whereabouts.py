@@ -1,8 +1,8 @@
 """Finds the running platform: its control address and its token, and where each of them came from.
 
-    address   --control, DIALBACK_CONTROL_URL, else platform.json in the data folder (written by a running platform,
-              because port 0 is possible), else http://HOST:PORT of the settings
-    token     --token, DIALBACK_CONTROL_TOKEN, else control.token in the data folder
+address   --control, DIALBACK_CONTROL_URL, else platform.json in the data folder (written by a running platform,
+          because port 0 is possible), else http://HOST:PORT of the settings
+token     --token, DIALBACK_CONTROL_TOKEN, else control.token in the data folder
 """
 
 from __future__ import annotations
