@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from dialback.control_models import Function
 from dialback.terminal import ACCENT, QUIET, safe
 
+FRAME = 6
+"""Columns that the panel takes for itself."""
 LAUNCHER_NOTES = {"process": "process: workers run as your own user; this is no sandbox"}
 MEMORY_NOTES = {
     "cgroup": "memory limits: enforced by the kernel (cgroup)",
@@ -65,26 +66,21 @@ def _urls(ready: Ready, function: Function) -> tuple[str, ...]:
     return addresses(ready.public_url, function.name) if ready.public_url else function.urls
 
 
-def ready_panel(ready: Ready, functions: Sequence[Function], what: str = "Dialback") -> RenderableType:
-    """Addresses, functions and what one should know, in a panel as wide as its content."""
-    grid = Table.grid(padding=(0, 3, 0, 0))
-    grid.add_column(style=QUIET, no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, url in (("public", ready.public_url), ("page", ready.page_url), ("control", ready.control_url)):
-        if url:
-            grid.add_row(label, Text(safe(url), ACCENT))
-    parts: list[RenderableType] = [grid]
-    if functions or ready.public_url:
-        parts.append(Text())
-        parts.append(_functions(ready, functions))
-    notes = [LAUNCHER_NOTES.get(ready.launcher, ""), MEMORY_NOTES.get(ready.memory_enforcement, "")]
-    if any(notes):
-        parts.append(Text("\n" + "\n".join(note for note in notes if note), QUIET))
+def ready_view(ready: Ready, functions: Sequence[Function], what: str, width: int) -> RenderableType:
+    """Addresses, functions and what one should know: in a panel when it fits into `width` columns, else without one,
+    since an address that is broken by a frame can be neither clicked nor copied. Print it with `soft_wrap`.
+    """
+    lines = [*_own_lines(ready), Text(), *_function_lines(ready, functions, width - FRAME)]
+    notes = (LAUNCHER_NOTES.get(ready.launcher), MEMORY_NOTES.get(ready.memory_enforcement))
+    lines += [Text(), *(Text(note, QUIET) for note in notes if note)] if any(notes) else []
+    title, last = Text(f"{what} is ready", "bold"), Text("Ctrl-C lets streams finish, twice stops at once", QUIET)
+    if max(line.cell_len for line in lines) > width - FRAME:
+        return Text("\n").join([title, Text(), *lines, Text(), last])
     return Panel(
-        Group(*parts),
-        title=Text(f"{what} is ready", "bold"),
+        Text("\n").join(lines),
+        title=title,
         title_align="left",
-        subtitle=Text("Ctrl-C lets streams finish, twice stops at once", QUIET),
+        subtitle=last,
         subtitle_align="left",
         box=box.ROUNDED,
         border_style=QUIET,
@@ -93,14 +89,26 @@ def ready_panel(ready: Ready, functions: Sequence[Function], what: str = "Dialba
     )
 
 
-def _functions(ready: Ready, functions: Sequence[Function]) -> RenderableType:
+def _own_lines(ready: Ready) -> list[Text]:
+    urls = (("public", ready.public_url), ("page", ready.page_url), ("control", ready.control_url))
+    return [Text.assemble((label.ljust(10), QUIET), (safe(url), ACCENT)) for label, url in urls if url]
+
+
+def _function_lines(ready: Ready, functions: Sequence[Function], width: int) -> list[Text]:
+    """Name and both addresses side by side, or one below the other where that is too wide."""
+    if not ready.control_url:
+        return []
     if not functions:
-        return Text("no functions yet: dialback deploy DIR", QUIET)
-    grid = Table.grid(padding=(0, 3, 0, 0))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(style=ACCENT, overflow="fold")
-    grid.add_column(style=QUIET, overflow="fold")
-    for function in functions:
-        urls = _urls(ready, function)
-        grid.add_row(safe(function.name), *(safe(url) for url in (*urls, "", "")[:2]))
-    return grid
+        return [Text("no functions yet: dialback deploy DIR", QUIET)]
+    rows = [(safe(function.name), [safe(url) for url in _urls(ready, function)[:2]]) for function in functions]
+    label = max(len(name) for name, _ in rows) + 3
+    first = max((len(urls[0]) for _, urls in rows if urls), default=0) + 3
+    wide = label + first + max((len(urls[-1]) for _, urls in rows if urls), default=0) <= width
+    lines: list[Text] = []
+    for name, urls in rows:
+        line = Text(name.ljust(label), "bold")
+        for index, url in enumerate(urls):
+            line.append("" if index == 0 or wide else "\n" + " " * label)
+            line.append(url.ljust(first) if wide and index == 0 else url, f"not bold {QUIET if index else ACCENT}")
+        lines += line.split("\n")
+    return lines

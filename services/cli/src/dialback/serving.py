@@ -25,7 +25,7 @@ from dialback.control_client import ControlClient
 from dialback.control_models import Function
 from dialback.deploying import deploy_bundle
 from dialback.errors import UsageProblem
-from dialback.ready import Ready, ready_event, ready_panel
+from dialback.ready import Ready, ready_event, ready_view
 from dialback.report import report
 from dialback.settings import Settings
 from dialback.terminal import output_console, print_json
@@ -86,7 +86,8 @@ class Serving:
         if self.json:
             print_json(ready_event(self._ready, functions), compact=True)
         else:
-            output_console().print(ready_panel(self._ready, functions, self.title))
+            console = output_console()
+            console.print(ready_view(self._ready, functions, self.title, console.width), soft_wrap=True)
 
     def _deploy(self) -> Sequence[Function]:
         """Deploy through the control API, as everybody does; then ask what there is."""

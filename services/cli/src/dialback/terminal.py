@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ACCENT = "cyan"
 QUIET = "bright_black"
+PIPE_WIDTH = 160
+"""Columns of what goes into a pipe or a file, unless COLUMNS says otherwise."""
 PROGRESS_AFTER = 0.7
 """Seconds that something may take before progress is drawn."""
 
@@ -32,7 +35,8 @@ class OutputConsole(Console):
 
 def output_console() -> OutputConsole:
     """Standard output. rich honours NO_COLOR, FORCE_COLOR, TERM=dumb, COLUMNS, and leaves colours out of pipes."""
-    return OutputConsole(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return OutputConsole(file=sys.stdout, width=wide, highlight=False, markup=False, emoji=False)
 
 
 def error_console() -> Console:
@@ -54,6 +58,8 @@ def _visible(character: str) -> str:
 
 def milliseconds(value: float) -> str:
     """A duration given in milliseconds, three digits at most: `0.04 ms`, `12.3 ms`, `1.20 s`, `4 m 05 s`."""
+    if value < 0.005:
+        return "0 ms" if value <= 0 else "<0.01 ms"
     if value < 0.995:
         return f"{value:.2f} ms"
     if value < 99.95:

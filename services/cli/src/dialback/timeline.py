@@ -13,7 +13,7 @@ from dialback.exchange import Exchange, Incoming, Outgoing
 from dialback.gap_view import gaps_of
 from dialback.terminal import QUIET, milliseconds, safe, size
 
-WAITING, ARRIVED, QUIETLY = "┄", "█", "─"
+WAITING, ARRIVED, QUIETLY = "┄", "▌", "─"
 STYLES = {"buffered": "yellow", "callback": "green", "tunnel": "cyan"}
 
 
@@ -87,15 +87,17 @@ class SideBySide:
             yield Text("  ").append(safe(run.mode).ljust(10)).append_text(bar(run, whole, width))
         yield Text()
         yield numbers(self.runs)
+        if any(run.cold_ms is not None or run.error for run in self.runs):
+            yield Text()
         for run in self.runs:
             if run.cold_ms is not None:
-                yield Text(f"\n  {run.mode} started a worker first, {milliseconds(run.cold_ms)} of its time", QUIET)
+                yield Text(f"  {run.mode} started a worker first, {milliseconds(run.cold_ms)} of its time", QUIET)
             if run.error:
-                yield Text(f"\n  {run.mode}: {safe(run.error)}", "red")
+                yield Text(f"  {run.mode}: {safe(run.error)}", "red")
 
 
 def bar(run: Run, whole: float, width: int) -> Text:
-    """`┄┄┄┄┄█─█─█`: waiting for the first byte, then a block wherever something arrived."""
+    """`┄┄┄┄┄▌──▌──▌`: waiting for the first byte, then a mark wherever something arrived."""
     style = STYLES.get(run.mode, "cyan")
     columns = {min(width - 1, int(at / whole * width)) for at in run.arrivals}
     end = min(width - 1, int(run.total_ms / whole * width))

@@ -19,6 +19,8 @@ NARROWEST_BAR = 10
 WIDEST_BAR = 84
 BAR = "━"
 MOMENT = "╸"
+NO_FAULT = "--"
+"""The log code of an invocation in which nothing went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,8 @@ def verdict_lines(trace: Trace) -> Iterator[Text]:
         sign, style, words = VERDICTS.get(trace.verdict.lower(), ("?", "yellow", safe(trace.verdict)))
         line.append(f"{sign} {words}", f"bold {style}")
         if trace.cause:
-            line.append(f", caused by {CAUSES.get(trace.cause, safe(trace.cause))}")
-        if trace.code:
+            line.append(f", by {CAUSES.get(trace.cause, safe(trace.cause))}")
+        if trace.code and trace.code != NO_FAULT:
             line.append(f"  {safe(trace.code)}", QUIET)
     yield line
     if trace.detail:
