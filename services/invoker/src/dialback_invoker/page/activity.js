@@ -77,7 +77,9 @@ export async function showTrace(id) {
   body.replaceChildren(el("p", { class: "quiet" }, "Fetching the trace\u2026"));
   dialog.showModal();
   try {
-    body.replaceChildren(waterfall(await api.invocation(id)));
+    const trace = await api.invocation(id);
+    const what = `${trace.function}: ${trace.method} ${trace.path}, ${trace.status ?? "no status"}`;
+    body.replaceChildren(el("h2", null, what), waterfall(trace));
   } catch (error) {
     body.replaceChildren(el("p", { class: "problem", role: "alert" }, error.message));
   }

@@ -7,6 +7,7 @@ const missing = (value) => value === null || value === undefined || Number.isNaN
 /** Milliseconds: "0.42 ms", "38 ms", "1.27 s", "2 min 05 s". */
 export function ms(value) {
   if (missing(value)) return NONE;
+  if (value === 0) return "0 ms";
   if (value < 10) return `${value.toFixed(value < 1 ? 2 : 1)} ms`;
   if (value < 1000) return `${Math.round(value)} ms`;
   if (value < 60_000) return `${(value / 1000).toFixed(2)} s`;

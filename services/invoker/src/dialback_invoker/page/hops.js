@@ -9,8 +9,8 @@ export const DIRECTIONS = { up: "to-worker", down: "to-client" };
 const NAMES = { client: "HTTP", link: "link", runtime: "runtime API", socket: "dial-back" };
 const ARROWS = { "to-worker": "\u2193", "to-client": "\u2191" };
 const LIT_MS = 320;
-const TRAVEL_MS = 460;
-const PULSE_EVERY_MS = 80;
+const TRAVEL_MS_PER_UNIT = 3.4;
+const PULSE_EVERY_MS = 110;
 
 class Strand {
   constructor(root) {
@@ -31,7 +31,7 @@ class Strand {
       clearTimeout(this.timers[direction]);
       delete this.root.dataset[direction === "to-worker" ? "toWorker" : "toClient"];
     }
-    for (const text of this.root.querySelectorAll("text")) say(text, "");
+    for (const text of this.root.querySelectorAll("text:not(.name)")) say(text, "");
   }
 
   pass(direction) {
@@ -63,12 +63,16 @@ class Strand {
     if (now - (this.pulsed[direction] ?? 0) < PULSE_EVERY_MS) return;
     this.pulsed[direction] = now;
     const [x, top, bottom] = ["x1", "y1", "y2"].map((name) => Number(this.line.getAttribute(name)));
-    const dot = svg("circle", { class: `pulse ${this.mode}`, cx: x, cy: 0, r: 4.5 });
+    const dot = svg("circle", { class: `pulse ${this.mode}`, cx: x, cy: 0, r: 4 });
     const ends = direction === "to-worker" ? [top, bottom] : [bottom, top];
     pulses.append(dot);
     const travel = dot.animate(
-      ends.map((y) => ({ transform: `translateY(${y}px)` })),
-      { duration: TRAVEL_MS, easing: "ease-in-out" },
+      [0, 0.15, 0.85, 1].map((part) => ({
+        offset: part,
+        opacity: part === 0 || part === 1 ? 0 : 1,
+        transform: `translateY(${ends[0] + (ends[1] - ends[0]) * part}px)`,
+      })),
+      { duration: Math.abs(bottom - top) * TRAVEL_MS_PER_UNIT },
     );
     travel.onfinish = travel.oncancel = () => dot.remove();
   }

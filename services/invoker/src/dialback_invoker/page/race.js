@@ -1,7 +1,7 @@
 // The race: the same request in both modes, started together; events go to the lanes and to the drawing.
 
 import * as api from "./api.js";
-import { byId, say } from "./dom.js";
+import { byId, calm, say } from "./dom.js";
 import { ms, plural } from "./format.js";
 import { Hops } from "./hops.js";
 import { Lane } from "./lane.js";
@@ -36,6 +36,7 @@ export class Race {
     byId("after").hidden = true;
     for (const mode of MODES) this.lanes[mode].start();
     say(byId("said"), `Running ${request.function} in both modes.`);
+    this.#bringIntoView();
     this.started = performance.now();
     this.#clock();
     try {
@@ -44,6 +45,13 @@ export class Race {
       this.#abort = null;
       this.#settle();
     }
+  }
+
+  /** On a small screen the lanes begin below the form: whoever pressed Run came to see them. */
+  #bringIntoView() {
+    const lanes = this.lanes.buffered.root.getBoundingClientRect();
+    if (lanes.top < innerHeight / 2 && lanes.top >= 0) return;
+    this.lanes.buffered.root.scrollIntoView({ block: "start", behavior: calm.matches ? "instant" : "smooth" });
   }
 
   async #one(mode, request) {

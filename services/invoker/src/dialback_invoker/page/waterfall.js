@@ -12,7 +12,7 @@ const STEPS = {
   worker_start: "Worker process starts",
   worker_spawned: "Function is loaded",
   worker_ready: "Worker asks for work",
-  payload_handed: { callback: "Bridge dials back", buffered: "Function runs, answer held" },
+  payload_handed: { callback: "Bridge dials back", buffered: "Whole answer is made" },
   dialed_back: "Token is checked",
   token_accepted: "Function runs to its head",
   head: "First byte is on its way",
@@ -46,7 +46,7 @@ function verdict(trace) {
 
 function row(span, trace, scale) {
   const bar = el("div", { class: "bar" });
-  bar.style.left = `${(span.from / scale) * 100}%`;
+  bar.style.left = `min(${(span.from / scale) * 100}%, 100% - 2px)`;
   bar.style.width = `${((span.to - span.from) / scale) * 100}%`;
   const lane = el("div", { class: "span" }, bar);
   if (span.name === "first_byte") lane.append(dataTicks(trace, scale));
@@ -70,17 +70,22 @@ function dataTicks(trace, scale) {
 }
 
 function histogram(gaps) {
-  const bins = gaps.histogram ?? [];
-  const most = Math.max(1, ...bins.map((bin) => bin.count));
+  const all = gaps.histogram ?? [];
+  const used = all.flatMap((bin, index) => (bin.count ? [index] : []));
+  const bins = all.slice(Math.max(0, used[0] - 2), used.at(-1) + 3);
+  const most = Math.max(...bins.map((bin) => bin.count));
+  const items = bins.map((bin) => {
+    const open = bin.le_ms === null || bin.le_ms === undefined;
+    const bar = el("i");
+    bar.style.height = `${bin.count ? Math.max(6, (bin.count / most) * 100) : 0}%`;
+    const upTo = open ? "longer" : `up to ${ms(bin.le_ms)}`;
+    return el("li", { title: `${upTo}: ${bin.count}`, "aria-label": `${upTo}: ${bin.count}` }, bar, el("span", null, open ? "more" : String(bin.le_ms)));
+  });
   return el(
-    "ol",
-    { class: "histogram", "aria-label": "Gaps between chunks" },
-    ...bins.map((bin) => {
-      const bar = el("i");
-      bar.style.height = `${bin.count ? Math.max(8, (bin.count / most) * 100) : 0}%`;
-      const upTo = bin.le_ms === null || bin.le_ms === undefined ? "more" : `\u2264 ${ms(bin.le_ms)}`;
-      return el("li", { title: `${upTo}: ${bin.count}` }, bar, el("span", null, upTo));
-    }),
+    "figure",
+    { class: "gaps" },
+    el("figcaption", { class: "quiet" }, "Gaps between chunks, up to so many milliseconds"),
+    el("ol", { class: "histogram" }, ...items),
   );
 }
 
