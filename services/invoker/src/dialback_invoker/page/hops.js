@@ -1,13 +1,10 @@
 // The drawing of the hops. Each strand is one hop of one mode; a frame lights it, in its direction, for a moment.
 
+import { ARROWS, WAYS } from "./direction.js";
 import { byId, calm, onFrame, say, svg } from "./dom.js";
 import { bytes, short } from "./format.js";
 
-/** How a frame's direction reads: "up" is upstream, from the client towards the worker; "down" is back to the client. */
-export const DIRECTIONS = { up: "to-worker", down: "to-client" };
-
 const NAMES = { client: "HTTP", link: "link", runtime: "runtime API", socket: "dial-back" };
-const ARROWS = { "to-worker": "\u2193", "to-client": "\u2191" };
 const LIT_MS = 320;
 const TRAVEL_MS_PER_UNIT = 3.4;
 const PULSE_EVERY_MS = 110;
@@ -95,7 +92,7 @@ export class Hops {
 
   /** A frame of the wire or a call of the runtime API, as the run reports it. */
   frame(mode, { hop, direction, type, size }) {
-    const way = DIRECTIONS[direction];
+    const way = WAYS[direction];
     if (way) this.#pass(mode, hop, way, `${type ?? "frame"} ${bytes(size)}`);
   }
 

@@ -1,5 +1,6 @@
 // One invocation's trace as a waterfall: a row per step, each from its mark to the next one in time.
 
+import { WAYS, WORDS } from "./direction.js";
 import { el, svg } from "./dom.js";
 import { bytes, ms, plural } from "./format.js";
 import { axis, Ticks } from "./timescale.js";
@@ -63,7 +64,7 @@ function row(span, trace, scale) {
 function dataTicks(trace, scale) {
   const ticks = new Ticks();
   for (const frame of trace.frames ?? []) {
-    if (frame.type === "DATA" && frame.direction === "down" && frame.hop === "link") ticks.add(frame.t);
+    if (frame.type === "DATA" && WAYS[frame.direction] === "to-client" && frame.hop === "link") ticks.add(frame.t);
   }
   const path = svg("path", { d: ticks.path(scale) });
   return svg("svg", { viewBox: Ticks.viewBox, preserveAspectRatio: "none", "aria-hidden": "true" }, path);
@@ -112,7 +113,7 @@ function facts(trace) {
 function frames(trace) {
   const all = trace.frames ?? [];
   const hidden = all.length - SHOWN_FRAMES + (trace.frames_dropped ?? 0);
-  const cells = (frame) => [ms(frame.t), frame.hop, frame.direction === "up" ? "\u2193 to worker" : "\u2191 to client", frame.type, bytes(frame.size)];
+  const cells = (frame) => [ms(frame.t), frame.hop, WORDS[WAYS[frame.direction]] ?? frame.direction, frame.type, bytes(frame.size)];
   const table = el(
     "table",
     null,
