@@ -103,6 +103,7 @@ async def enter(page: Page, control: Control) -> None:
 
 async def race(page: Page) -> None:
     """Press Run and wait until both lanes are over and the page says who was first."""
+    await page.eval("document.querySelector('#said').textContent = ''")
     await page.click("#run")
-    await page.until("document.querySelector('#pick.running')")
-    await page.until("!document.querySelector('#pick.running')", seconds=30)
+    said = "document.querySelector('#said').textContent"
+    await page.until(f"{said} && !{said}.startsWith('Running') && !document.querySelector('#pick.running')", seconds=30)

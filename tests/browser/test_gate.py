@@ -28,7 +28,7 @@ async def test_the_form_takes_a_token_by_keyboard_alone(page: Page, fake_control
     await page.until(GATE)
     await page.call("Input.insertText", text=TOKEN)
     await page.press("Enter", 13, "\r")
-    await page.until(APP)
+    await page.until("document.activeElement.id === 'function'")
     assert await page.eval("location.hash") == ""
 
 

@@ -30,8 +30,8 @@ async def test_callback_shows_its_first_chunk_while_buffered_still_waits(page: P
     await page.before_load(WATCH)
     await enter(page, control)
     await page.click("#run")
-    await page.until("Number(document.querySelector('#lane-callback .chunks').textContent) >= 2")
-    assert await page.eval("document.querySelector('#lane-buffered').dataset.state") == "waiting"
+    chunks = "Number(document.querySelector('#lane-callback .chunks').textContent)"
+    await page.until(f"{chunks} >= 2 && document.querySelector('#lane-buffered').dataset.state === 'waiting'")
     await page.until("!document.querySelector('#pick.running')", seconds=30)
     text = await page.eval("seen.text")
     assert text["lane-callback"] < text["lane-buffered"]

@@ -75,6 +75,7 @@ export class Lane {
   answered({ status, headers }) {
     this.status = status;
     const kind = (header(headers, "content-type") ?? "").split(";")[0];
+    this.parts.kind.classList.toggle("bad", status >= 400);
     say(this.parts.kind, `HTTP ${status}${kind ? `, ${kind}` : ""}`);
   }
 

@@ -12,6 +12,7 @@ const POLL_MS = 2500;
 const race = new Race();
 const picker = new Picker(run, () => race.stop(), (name) => attempt(() => refreshLog(name)));
 let poll = null;
+let known = false;
 
 function gate(message = "") {
   clearTimeout(poll);
@@ -49,6 +50,7 @@ async function attempt(work) {
 async function refresh() {
   const errors = await Promise.all([
     attempt(async () => picker.offer(await api.functions())),
+    known ? null : attempt(showPlatform),
     attempt(refreshInvocations),
     attempt(refreshWorkers),
     attempt(() => refreshLog(picker.picked)),
@@ -81,19 +83,22 @@ async function run(request) {
   }
 }
 
-async function enter() {
-  try {
-    const platform = await api.platform();
-    say(byId("version"), platform.version ?? "");
-    say(byId("launcher"), platform.launcher ?? "");
-    say(byId("public"), platform.public_url ?? "");
-  } catch (error) {
-    if (error.unauthorized) return problem(error);
-    problem(error);
-  }
+async function showPlatform() {
+  const platform = await api.platform();
+  known = true;
+  say(byId("version"), platform.version ?? "");
+  say(byId("launcher"), platform.launcher ?? "");
+  say(byId("public"), platform.public_url ?? "");
+}
+
+/** Past the gate, if the token is good. `typed`: the person is at the keyboard and goes on from the form. */
+async function enter(typed = false) {
+  const error = await attempt(showPlatform);
+  if (error?.unauthorized) return;
   byId("gate").hidden = true;
   byId("app").hidden = false;
-  return turn();
+  await turn();
+  if (typed) byId("function").focus();
 }
 
 byId("gate-form").addEventListener("submit", (event) => {
@@ -102,7 +107,7 @@ byId("gate-form").addEventListener("submit", (event) => {
   if (!given) return;
   token.keep(given);
   byId("token").value = "";
-  enter();
+  enter(true);
 });
 byId("trace-close").addEventListener("click", () => byId("trace").close());
 document.addEventListener("visibilitychange", () => {
