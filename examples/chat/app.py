@@ -13,8 +13,9 @@ import time
 MODEL = "parrot-1"
 SECONDS_PER_TOKEN = 0.03
 PARAGRAPH = (
-    "I am a parrot in the shape of a language model. Each word leaves the function as it is made, travels over the "
-    "callback to the receiver, and from there to you, although the runtime of this function can only return a whole value."
+    "I am a parrot in the shape of a language model. Each word leaves the function as it is made, travels over "
+    "the callback to the receiver, and from there to you, although the runtime of this function can only return "
+    "a whole value."
 )
 
 

@@ -1,7 +1,7 @@
 """A streaming upload: the SHA-256 grows with the bytes, and progress is answered while they still arrive.
 
-POST or PUT /, with `step` (bytes between two progress lines, 1048576). The answer is a JSON object a line, the last with
-`"done": true`. Memory stays flat whatever the size.
+POST or PUT /, with `step` (bytes between two progress lines, 1048576). The answer is a JSON object a line, the last one
+with `"done": true`. Memory stays flat whatever the size.
 """
 
 import hashlib
