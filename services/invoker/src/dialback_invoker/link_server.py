@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from typing import cast
 
 from dialback_wire.errors import FramingError
 from dialback_wire.flow import Budget
@@ -104,8 +105,8 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, and give the other side a little time to prove itself."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._server._connected(self)
         self._greeting = asyncio.get_running_loop().call_later(GREETING_SECONDS, self._check_greeting)
         self.mux.start()
