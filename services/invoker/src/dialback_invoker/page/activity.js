@@ -5,7 +5,7 @@ import { byId, el, say } from "./dom.js";
 import { ago, bytes, clock, ms, NONE, plural } from "./format.js";
 import { waterfall } from "./waterfall.js";
 
-const INVOCATIONS = 30;
+const INVOCATIONS = 12;
 const LINES = 200;
 const shown = new Map();
 
