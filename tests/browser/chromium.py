@@ -8,11 +8,12 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +55,24 @@ def start(path: str) -> Iterator[str]:
         log = Path(profile, "stderr")
         with log.open("wb") as stderr:
             command = [path, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
+            own = os.environ | {"TMPDIR": profile}  # its sockets and locks go when the profile goes
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=stderr, env=own, start_new_session=True
+            )
         try:
             yield _address(process, Path(profile, "DevToolsActivePort"), log)
         finally:
-            process.terminate()
-            try:
-                process.wait(START_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdout:
-                process.stdout.close()
+            _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask the browser to end, then end what is left of its process group."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _address(process: "subprocess.Popen[bytes]", port_file: Path, log: Path) -> str:

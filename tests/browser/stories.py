@@ -147,5 +147,7 @@ def invocation(function: str, mode: str = "callback", **other: Any) -> Json:
         "bytes_in": 0,
         "bytes_out": 412,
         "chunks": 12,
-        "duration_ms": 1240.0,
+        "error": "",
+        "first_byte_ms": 31.0,
+        "total_ms": 1240.0,
     } | other

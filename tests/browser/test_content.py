@@ -142,12 +142,12 @@ async def test_a_body_is_sent_with_the_methods_that_have_one(page: Page, fake: F
     await enter(page, fake_control)
     assert await page.eval("document.querySelector('#body-field').hidden")
     await page.choose("#method", "POST")
-    await page.fill("#path", "sum?x=1")
+    await page.fill("#path", "sum of \u00e9?x=%20")
     await page.fill("#body", '{"a": 1}')
     assert "-X POST" in await page.text("#curl")
     await race(page)
     assert sorted(request.pop("mode") for request in fake.requests) == ["buffered", "callback"]
-    expected = {"function": "words", "method": "POST", "path": "/sum?x=1", "body": '{"a": 1}'}
+    expected = {"function": "words", "method": "POST", "path": "/sum%20of%20%C3%A9?x=%20", "body": '{"a": 1}'}
     assert fake.requests == [expected | {"headers": {"content-type": "application/json"}}] * 2
 
 

@@ -23,6 +23,14 @@ async def test_without_a_token_a_form_says_where_it_is(page: Page, fake_control:
     assert not [url for url in page.requested if "/v1/" in url], "nothing is asked before there is a token"
 
 
+async def test_the_form_fits_a_phone(browser: Browser, fake_control: Control) -> None:
+    async with browser.open(360, 740) as page:
+        await page.goto(fake_control.base_url)
+        await page.until(GATE)
+        assert await page.eval("document.querySelector('#gate form').getBoundingClientRect().right") <= 360 - 12
+        assert await page.eval("document.documentElement.scrollWidth") <= 360
+
+
 async def test_the_form_takes_a_token_by_keyboard_alone(page: Page, fake_control: Control) -> None:
     await page.goto(fake_control.base_url)
     await page.until(GATE)

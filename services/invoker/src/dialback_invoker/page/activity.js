@@ -5,7 +5,7 @@ import { byId, el, say } from "./dom.js";
 import { ago, bytes, clock, ms, NONE, plural } from "./format.js";
 import { waterfall } from "./waterfall.js";
 
-const INVOCATIONS = 30;
+const INVOCATIONS = 12;
 const LINES = 200;
 const shown = new Map();
 
@@ -22,7 +22,7 @@ const empty = (columns, text) => el("tr", { class: "empty" }, el("td", { colspan
 
 function chip(invocation) {
   const { verdict, cause } = invocation;
-  if (!verdict) return el("span", { class: "chip live" }, "running");
+  if (!verdict || verdict === "running") return el("span", { class: "chip live" }, "running");
   const blame = verdict !== "ok" && cause ? `, ${cause}` : "";
   return el("span", { class: `chip ${verdict === "ok" ? "good" : "bad"}` }, `${verdict}${blame}`);
 }
@@ -39,14 +39,11 @@ function invocationRow(invocation) {
     cell("Mode", el("span", { class: `mode ${invocation.mode}` }, invocation.mode)),
     cell("Status", String(invocation.status ?? NONE)),
     cell("Verdict", chip(invocation)),
-    cell("Took", ms(took(invocation))),
+    cell("Took", ms(invocation.total_ms)),
     cell("Sent", bytes(invocation.bytes_out)),
     cell("When", el("time", { "data-at": invocation.received_at }, ago(invocation.received_at))),
   );
 }
-
-/** Milliseconds; a list that carries marks instead of a duration will do. */
-const took = ({ duration_ms: given, marks }) => given ?? marks?.find(({ name }) => name === "end")?.t ?? null;
 
 function workerRow(worker) {
   return el(

@@ -43,9 +43,9 @@ export class Picker {
     const request = {
       function: this.picked,
       method: method.value,
-      path: path.value.startsWith("/") ? path.value : `/${path.value}`,
+      path: target(path.value),
       headers: sends ? { "content-type": isJson(body.value) ? "application/json" : "text/plain; charset=utf-8" } : {},
-      body: sends ? body.value : null,
+      body: sends ? body.value : "",
     };
     sessionStorage.setItem(KEY, JSON.stringify({ ...request, body: body.value.slice(0, 10_000) }));
     return request;
@@ -80,7 +80,7 @@ export class Picker {
     const chosen = this.functions.find(({ name }) => name === this.picked);
     byId("about").hidden = !chosen;
     if (!chosen) return;
-    const path = this.fields.path.value.replace(/^\//, "");
+    const path = target(this.fields.path.value).slice(1);
     const url = (chosen.urls?.[0] ?? "").replace(/\/$/, "");
     say(byId("kind"), [chosen.kind, chosen.entry].filter(Boolean).join(", "));
     const method = this.fields.method.value;
@@ -106,6 +106,12 @@ export class Picker {
     }
     setTimeout(() => say(button, "Copy"), 1500);
   }
+}
+
+/** What was typed as a request target: what may not stand in one is percent-encoded, what is encoded already stays. */
+function target(typed) {
+  const path = typed.startsWith("/") ? typed : `/${typed}`;
+  return path.replace(/[^\x21\x22\x24-\x7e]+/g, (part) => encodeURIComponent(part.toWellFormed()));
 }
 
 const shellQuoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

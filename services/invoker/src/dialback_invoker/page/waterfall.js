@@ -40,9 +40,10 @@ export function spans(trace) {
 export const length = (trace) => Math.max(1, ...(trace?.marks ?? []).map((mark) => mark.t ?? 0));
 
 function verdict(trace) {
+  if (trace.verdict === "running") return el("span", { class: "chip live" }, "running");
   const good = trace.verdict === "ok";
   const by = !good && trace.cause ? ` (${trace.cause})` : "";
-  return el("span", { class: `chip ${good ? "good" : "bad"}` }, `${trace.verdict ?? "running"}${by}`);
+  return el("span", { class: `chip ${good ? "good" : "bad"}` }, `${trace.verdict}${by}`);
 }
 
 function row(span, trace, scale) {
@@ -100,7 +101,7 @@ function facts(trace) {
     ["Blocked", `client ${ms(blocked.client_ms ?? 0)}, worker ${ms(blocked.worker_ms ?? 0)}`],
     ["First gaps", list(gaps.first)],
     ["Last gaps", list(gaps.last)],
-    ["Cause", trace.verdict !== "ok" && [trace.cause, trace.code, trace.detail].filter(Boolean).join(" \u00b7 ")],
+    ["Cause", trace.verdict !== "ok" && trace.verdict !== "running" && [trace.cause, trace.code, trace.error, trace.detail].filter(Boolean).join(" \u00b7 ")],
     ["Id", trace.id],
   ];
   return el(
