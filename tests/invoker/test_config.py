@@ -36,12 +36,12 @@ def test_every_documented_key_is_taken(tmp_path: Path) -> None:
     config = load_config(tmp_path)
     assert config.env == {"GREETING": "hello"}
     assert config.timeouts.total == 4
-    assert config.concurrency_for("asgi") == 7
+    assert config.concurrency_for(blocks=True) == 7
 
 
-def test_concurrency_depends_on_the_kind_unless_it_is_set() -> None:
-    assert FunctionConfig().concurrency_for("asgi") == 100
-    assert FunctionConfig().concurrency_for("lambda") == 10
+def test_handlers_that_block_serve_fewer_at_once_unless_told_otherwise() -> None:
+    assert FunctionConfig().concurrency_for(blocks=False) == 100
+    assert FunctionConfig().concurrency_for(blocks=True) == 10
 
 
 def test_an_unknown_key_is_refused_with_its_line_and_a_suggestion() -> None:
