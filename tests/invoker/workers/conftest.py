@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 from dialback_invoker.launchers.base import LogLine, WorkerControl, WorkerSpec
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.lease import Answer, Lease
@@ -25,6 +26,11 @@ from dialback_invoker.worker import Worker
 
 STANDIN = (sys.executable, "-P", "-s", "-u", str(Path(__file__).parent / "standin.py"))
 BOUND = 15.0
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the invoker runs on; the sweep's tests start a platform on asyncio's own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import cast
 
 import httptools
 
@@ -88,8 +89,7 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         self._open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
