@@ -9,7 +9,7 @@ import functools
 import json
 import re
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .http_connection import HttpGone, HttpPool, HttpResponse, connect_tcp, connect_unix
@@ -36,7 +36,7 @@ class Delivery:
     function_arn: str
     client_context: str | None
     identity: str | None
-    event: bytes
+    event: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
