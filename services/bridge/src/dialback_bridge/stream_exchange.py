@@ -151,7 +151,7 @@ class StreamExchange(Exchange, BaseSink):
 
     async def write(self, data: bytes) -> None:
         stream = self._wired
-        if self.gone is None:
+        if self.gone is None and data:
             stream.write(data)
             while stream.queued > min(stream.credit, ROOM) and self.gone is None:
                 await self._writers.wait()
