@@ -427,7 +427,7 @@ class Platform:
         event["dialback"] = {
             "version": 1,
             "invocation": invocation,
-            "url": url or self.url,
+            "url": self.url if url is None else url,
             "token": token,
             "body": where,
             "body_length": None,

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from dialback_wire.messages import Reason, Verdict
 
-from .fakes import Platform, http_event
+from .fakes import BOUND, Platform, http_event
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/plain")]}
 
@@ -184,17 +184,36 @@ async def test_a_client_that_leaves_is_a_disconnect_and_send_raises_an_oserror(b
 
 async def test_a_client_may_leave_before_the_head(bench: Platform) -> None:
     seen: list[Any] = []
+    running = asyncio.Event()
 
     async def app(scope, receive, send):
+        running.set()
         await receive()
         seen.append(await receive())
 
     await bench.serve(app)
     call = bench.invoke()
-    await call.relay.until(lambda: call.relay.stream)
+    await asyncio.wait_for(running.wait(), BOUND)
     call.relay.stream.cancel(Reason.CLIENT_GONE)
     await call.relay.ended()
     assert seen == [{"type": "http.disconnect"}]
+
+
+async def test_a_client_that_left_before_the_handler_was_called_spares_it(bench: Platform) -> None:
+    calls: list[Any] = []
+
+    async def app(scope, receive, send):
+        calls.append(scope)
+
+    await bench.serve(app)
+    call = bench.invoke()
+    call.relay.silent = True
+    await call.relay.until(lambda: call.relay.stream)
+    call.relay.stream.accept()
+    call.relay.stream.cancel(Reason.CLIENT_GONE)
+    assert (await call.relay.ended()).verdict is Verdict.CANCELLED
+    assert await call.verdict() == "cancelled"
+    assert calls == []
 
 
 async def test_an_application_that_ignores_the_disconnect_is_cancelled_and_its_finally_runs(bench: Platform) -> None:

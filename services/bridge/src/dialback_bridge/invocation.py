@@ -159,6 +159,8 @@ class Invocations:
         When nobody wants the rest and it does not notice, it is cancelled. What it does after a complete response is
         its own, until the deadline.
         """
+        if exchange.gone is not None:
+            return ClientGone("the client has gone before the handler was called")
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._call(exchange))
         timers: list[asyncio.TimerHandle] = []
