@@ -240,10 +240,10 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _describe(error: BaseException) -> str:
+    """What the client may be told of it, in proper Unicode."""
     shown = _cause(error)
-    if isinstance(shown, HandlerFailed):
-        return str(shown)[:MAX_DETAIL]
-    return f"{type(shown).__name__}: {shown}".removesuffix(": ")[:MAX_DETAIL]
+    text = str(shown) if isinstance(shown, HandlerFailed) else f"{type(shown).__name__}: {shown}".removesuffix(": ")
+    return text[:MAX_DETAIL].encode("utf-8", "replace").decode()
 
 
 def _word(why: Reason | str) -> str:

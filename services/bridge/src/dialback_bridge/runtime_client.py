@@ -55,9 +55,8 @@ class Failure:
 
     def to_json(self) -> bytes:
         """The body of an error call."""
-        return json.dumps(
-            {"errorType": self.type, "errorMessage": self.message, "stackTrace": list(self.trace)}, ensure_ascii=False
-        ).encode("utf-8", "surrogatepass")
+        # ASCII, so that text which is no proper Unicode can be told as well.
+        return json.dumps({"errorType": self.type, "errorMessage": self.message, "stackTrace": list(self.trace)}).encode()
 
 
 class RuntimeClient:
