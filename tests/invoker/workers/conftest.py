@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 import uvloop
+
 from dialback_invoker.launchers.base import LogLine, WorkerControl, WorkerSpec
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.lease import Answer, Lease

@@ -1,4 +1,4 @@
-"""Which cgroup is ours, and what is written to it. Memory controllers are imitated by folders; tracking is tried for real."""
+"""Which cgroup is ours, and what is written to it. Memory controllers are played by folders, tracking is real."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dialback_invoker.launchers import cgroup
-from dialback_invoker.launchers.cgroup import Base, Group, find_base, make_home, parse_mounts, parse_own
-from dialback_invoker.launchers.process import ProcessLauncher
-
 from tests.invoker.workers.conftest import STANDIN, alive
+
+from dialback_invoker.launchers import cgroup
+from dialback_invoker.launchers.cgroup import Base, Group, find_base, find_home, parse_mounts, parse_own
+from dialback_invoker.launchers.process import ProcessLauncher
 
 
 class Machine:
@@ -133,10 +133,17 @@ def test_what_the_kernel_writes_is_understood() -> None:
     assert parse_mounts(line) == {"": Path("/sys/fs/c group")}
 
 
-def test_a_v2_worker_gets_its_limit_without_swap_and_dies_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_v2_worker_gets_its_limit_without_swap_and_dies_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = record_writes(monkeypatch)
     Group(tmp_path / "w_1", Base(tmp_path, 2, True)).create(64 << 20)
-    assert written == {"memory.max": str(64 << 20), "memory.swap.max": "0", "memory.oom.group": "1"}
+    assert written == {
+        "cgroup.subtree_control": "+memory",
+        "memory.max": str(64 << 20),
+        "memory.swap.max": "0",
+        "memory.oom.group": "1",
+    }
 
 
 def test_a_v1_worker_gets_its_limit_without_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,9 +179,36 @@ def test_kills_for_want_of_memory_are_counted(tmp_path: Path, version: int, name
 
 
 def test_a_home_that_cannot_be_made_is_none(tmp_path: Path) -> None:
-    assert make_home(Base(tmp_path / "missing", 2, True), "x") is None
-    assert make_home(Base(tmp_path, 2, True), "x") is None  # no subtree_control in it
-    assert make_home(Base(tmp_path, 1, True), "y") == Base(tmp_path / "dialback-y", 1, True)
+    assert find_home(Base(tmp_path / "missing", 2, True), "x") is None
+    assert find_home(Base(tmp_path, 2, True), "x") is None  # no subtree_control in it
+    assert find_home(Base(tmp_path, 1, True), "y") == Base(tmp_path / "dialback-y", 1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_is_there_only_while_a_worker_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Base(tmp_path / "dialback-x", 2, False)
+    group = Group(home.folder / "w_1", home)
+    group.create(1)
+    assert group.folder.is_dir()
+    assert group.remove()
+    assert not home.folder.exists()
+    monkeypatch.setattr(cgroup, "_prepare_home", lambda home: None)  # removed by another in between, again and again
+    with pytest.raises(FileNotFoundError):
+        group.create(1)
+
+
+def test_homes_in_which_nobody_lives_are_swept(tmp_path: Path) -> None:
+    (tmp_path / "dialback-empty").mkdir()
+    for name in ("new", "inhabited"):
+        (tmp_path / "dialback-full" / name).mkdir(parents=True)
+    (tmp_path / "dialback-full" / "inhabited" / "cgroup.procs").touch()  # as the kernel refuses, so does a file
+    (tmp_path / "dialback-old" / "w_1").mkdir(parents=True)
+    for old in (tmp_path / "dialback-old" / "w_1", tmp_path / "dialback-full" / "inhabited"):
+        os.utime(old, (1, 1))
+    (tmp_path / "other").mkdir()
+    cgroup.sweep_homes(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dialback-full", "other"]
+    assert sorted(path.name for path in (tmp_path / "dialback-full").iterdir()) == ["inhabited", "new"]
 
 
 def test_a_group_that_is_gone_holds_nobody(tmp_path: Path) -> None:
@@ -196,7 +230,7 @@ async def test_the_launcher_says_what_holds_the_limit(run_dir: Path, machine: Ma
 async def test_a_real_group_knows_those_who_left_and_loses_them(run_dir: Path) -> None:
     launcher = ProcessLauncher(run_dir, command=STANDIN)
     home = launcher._home
-    if home is None:
+    if home is None or home.memory:
         pytest.skip("this machine lets us make no cgroup")
     group = Group(home.folder / "w_1", home)
     group.create(64 << 20)

@@ -7,10 +7,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.invoker.workers.conftest import within
+
 from dialback_invoker.launchers import memory, proc
 from dialback_invoker.launchers.memory import MemoryWatch, Watched, sample
-
-from tests.invoker.workers.conftest import within
 
 
 def nobody(_: int) -> None: ...

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.invoker.workers.conftest import Platform, within
+
 from dialback_invoker.launchers.base import LogLine
 from dialback_invoker.launchers.output import BYTES_A_SECOND, LINES_A_SECOND, MAX_LINE, Lines, Output, clean
-
-from tests.invoker.workers.conftest import Platform, within
 
 
 class Clock:

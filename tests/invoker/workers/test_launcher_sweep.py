@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.invoker.workers.conftest import STANDIN, alive, within
+
 from dialback_invoker.launchers import proc, workspace
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.launchers.sweep import Swept, members, sweep
-
-from tests.invoker.workers.conftest import STANDIN, alive, within
 
 PLATFORM = """
 import asyncio, json, sys

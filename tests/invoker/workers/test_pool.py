@@ -10,12 +10,12 @@ import signal
 from typing import Any
 
 import pytest
+from tests.invoker.workers.conftest import Platform, within
+
 from dialback_invoker.errors import Overloaded
 from dialback_invoker.launchers.base import LaunchFailed
 from dialback_invoker.lease import Lease, Response, WorkerDied
 from dialback_invoker.runtime_api import FunctionError
-
-from tests.invoker.workers.conftest import Platform, within
 
 
 class FakeClock:
@@ -33,7 +33,7 @@ class FakeClock:
         self.timers.append(entry)
 
         class Handle:
-            def cancel(_) -> None:  # noqa: N805
+            def cancel(_) -> None:
                 if entry in self.timers:
                     self.timers.remove(entry)
 
@@ -248,9 +248,7 @@ async def test_scale_to_zero_after_the_idle_time(platform: Platform) -> None:
     assert await platform.call(pool) == {}  # and from zero
 
 
-async def test_a_worker_that_ignores_everything_is_stopped(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_that_ignores_everything_is_stopped(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dialback_invoker.pool.EXIT_GRACE", 0.05)
     monkeypatch.setattr("dialback_invoker.worker.TERMINATE_GRACE", 0.05)
     pool = platform.pool(spec={"entry": "stubborn"})

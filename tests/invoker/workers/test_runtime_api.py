@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.invoker.workers.conftest import within
+
 from dialback_invoker import runtime_api
 from dialback_invoker.errors import PathProblem
 from dialback_invoker.runtime_api import MAX_ANSWER, FunctionError, Payload, Poll, parse_error
 from dialback_invoker.runtime_http import MAX_HEAD, MAX_WAITING, RuntimeServer
-
-from tests.invoker.workers.conftest import within
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n\r\n"
 
@@ -176,7 +176,9 @@ async def test_no_secret_gets_no_payload(client: Client, desk: FakeDesk) -> None
     ],
 )
 async def test_what_is_not_there(client: Client, request_line: str, status: int) -> None:
-    client.writer.write(f"{request_line} HTTP/1.1\r\nAuthorization: Bearer s3cret\r\nContent-Length: 0\r\n\r\n".encode())
+    client.writer.write(
+        f"{request_line} HTTP/1.1\r\nAuthorization: Bearer s3cret\r\nContent-Length: 0\r\n\r\n".encode()
+    )
     answer = await client.answer()
     assert answer[0] == status
     assert "errorType" in json.loads(answer[2])

@@ -76,7 +76,7 @@ class Pool:
     ) -> None:
         self.spec = spec
         self.workers: list[Worker] = []
-        """Every worker that is not quite gone, in the order of their starts; on_change tells of each step and of the end."""
+        """Every worker that is not quite gone, by start. on_change tells each step, and once more when it is gone."""
         self._launcher = launcher
         self._max_workers = max_workers
         self._concurrency = concurrency

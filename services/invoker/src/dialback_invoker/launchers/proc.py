@@ -113,7 +113,7 @@ def kill_all(find: Callable[[], Iterable[Process]], rounds: int = 20) -> int:
 
 
 def _strike(process: Process) -> int | None:
-    """SIGKILL to exactly this process; answers a pidfd to wait on (-1 where the system has none), None: it is gone."""
+    """SIGKILL to exactly this process. Answers a pidfd to wait on (-1: the system has none), None: it is gone."""
     try:
         if not hasattr(os, "pidfd_open"):
             if look(process.pid) != process:
