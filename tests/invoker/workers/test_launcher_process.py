@@ -130,8 +130,12 @@ async def test_last_words_and_status_of_a_worker_that_exits(platform: Platform) 
     assert [line.line for line in platform.lines if line.stream == "stderr"] == ["these are my last words"]
 
 
-async def test_without_a_pidfd_a_thread_notices(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "pidfd_open")
+@pytest.mark.parametrize("missing", [("pidfd_open",), ("pidfd_open", "waitid")])
+async def test_without_a_pidfd_a_thread_notices(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    for name in missing:
+        monkeypatch.delattr(os, name)
     pool = platform.pool()
     grandchild = (await platform.call(pool, do="grandchild", detached=True))["pid"]
     worker = pool.workers[0]

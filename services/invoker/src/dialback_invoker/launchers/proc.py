@@ -97,7 +97,7 @@ def marked(folder: Path, table: Iterable[Process]) -> list[Process]:
 
 
 def kill_all(find: Callable[[], Iterable[Process]], rounds: int = 20) -> int:
-    """Kills what ``find`` finds until nothing alive is left: a process may fork while we look. Blocks until all are dead.
+    """Kills what ``find`` finds until nothing alive is left: a process may fork while we look. Blocks until then.
 
     Answers how many were hit.
     """
