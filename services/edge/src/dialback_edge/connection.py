@@ -1,8 +1,9 @@
 """One client's connection: reads one request at a time, in order, and gives each to an exchange.
 
 The phases follow RFC 9112, 9. A connection is IDLE, reads a HEAD, is in an EXCHANGE, perhaps DISCARDs the rest of a
-body that nobody wants, and is IDLE again. In the end it LINGERs (all is said; the client's bytes are read and dropped so
-that it gets to see the answer), is CLOSING (what was written still leaves) or RESETTING (then RST tells of a truncation).
+body that nobody wants, and is IDLE again. In the end it LINGERs (all is said; the client's bytes are read and dropped
+so that it gets to see the answer), is CLOSING (what was written still leaves) or RESETTING (then RST tells of a
+truncation).
 """
 
 import asyncio
@@ -111,6 +112,10 @@ class ClientConnection(asyncio.Protocol):
                 self._close()
         elif self._reader.body is not None:
             self._read_body(data)
+            if phase is Phase.DISCARD:
+                self._linger_left -= len(data)
+                if self._linger_left < 0 and self.phase is Phase.DISCARD:
+                    self._finish()
         else:
             self._reader.keep(data)
             self._bound_pipeline()
@@ -172,8 +177,7 @@ class ClientConnection(asyncio.Protocol):
         """Start the next exchange if its head is complete."""
         reader, timeouts = self._reader, self._edge.settings.timeouts
         if self.phase is Phase.IDLE:
-            reader.skip_empty_line()
-            if not reader.waiting:
+            if not reader.has_begun():
                 return False
             self._first_byte_at = self.now()
             self._set_phase(Phase.HEAD, timeouts.head)
@@ -276,6 +280,7 @@ class ClientConnection(asyncio.Protocol):
         if not keep_alive:
             self._finish()
         elif self.upload_pending:
+            self._linger_left = self._edge.settings.limits.discard
             self._set_phase(Phase.DISCARD, timeouts.linger)
         else:
             self._set_phase(Phase.IDLE, timeouts.idle)
