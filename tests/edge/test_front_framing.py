@@ -39,6 +39,7 @@ CORPUS: dict[str, tuple[int, bytes]] = {
     "TE with a vertical tab": (400, post(b"Transfer-Encoding: \x0bchunked", body=b"0\r\n\r\n")),
     "TE with space before the colon": (400, post(b"Transfer-Encoding : chunked", body=b"0\r\n\r\n")),
     "TE in quotes": (501, post(b'Transfer-Encoding: "chunked"', body=b"0\r\n\r\n")),
+    "TE folded, with CL": (400, post(b"Transfer-Encoding:\r\n chunked", b"Content-Length: 1", body=b"0\r\n\r\n")),
     "TE folded": (400, post(b"Transfer-Encoding:\r\n chunked", body=b"0\r\n\r\n")),
     "TE on HTTP/1.0": (400, post(b"Transfer-Encoding: chunked", body=b"0\r\n\r\n", version=b"1.0")),
     "bare LF after the request line": (400, b"GET / HTTP/1.1\n" + HOST + b"\r\n"),
