@@ -131,7 +131,7 @@ class ClientConnection(asyncio.Protocol):
             # The client may still read. The function gets a disconnect, never a clean end.
             exchange.upload_failed(Rejected(400, "body_cut_short", "The request's body ended before its end."))
         else:
-            exchange.client_left()
+            exchange.abandon("C", "the client left")
             self._abort()
 
     def pause_writing(self) -> None:
@@ -155,7 +155,7 @@ class ClientConnection(asyncio.Protocol):
         self._edge.forget(self)
         self._say_late_record("CE")
         if self._exchange is not None:
-            self._exchange.client_left()
+            self._exchange.abandon("C", "the client left")
             self._exchange = None
 
     # --- reading requests ---------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ class ClientConnection(asyncio.Protocol):
     def _note_lost_head(self) -> None:
         self._set_phase(Phase.CLOSING)
         exchange = Exchange(self, self._edge, None, self._first_byte_at)
-        exchange.client_left("the client left within a request's head", phase="R")
+        exchange.abandon("C", "the client left within a request's head", phase="R")
 
     # --- what the exchange uses ---------------------------------------------------------------------------------------
 
@@ -330,14 +330,19 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, with RST."""
         if self._exchange is not None:
-            self._exchange.cut()
+            self._exchange.abandon("K", "the edge stops", Reason.SHUTDOWN)
+            self._exchange = None
         self._abort()
 
     def tick(self, now: float) -> None:
         """Look at the clocks."""
-        if self._stall.check(now, self._transport.get_write_buffer_size()):
+        waiting = self._transport.get_write_buffer_size()
+        if waiting:
+            # What the kernel holds counts as waiting too: its buffer may take megabytes, and wakes us seldom.
+            waiting += unsent(self._socket())
+        if self._stall.check(now, waiting):
             if self._exchange is not None:
-                self._exchange.client_stalled()
+                self._exchange.abandon("c", "the client stopped reading")
             self._say_late_record("cD")
             self._abort()
         elif self.phase is Phase.EXCHANGE:
@@ -364,7 +369,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange is None:
             return
         if self._holds and has_left(self._socket()):
-            exchange.client_left("the client left while reading from it was paused")
+            exchange.abandon("C", "the client left while reading from it was paused")
             self._abort()
             return
         if self.upload_pending and self._deadline:

@@ -278,18 +278,12 @@ class Exchange(BaseSink):
         if owed and not self.over and self._stream is not None:
             self._stream.consumed(owed)
 
-    def client_left(self, why: str = "the client left", phase: str = "") -> None:
-        """Nobody waits for the answer any more."""
+    def abandon(self, who: str, why: str, reason: Reason = Reason.CLIENT_GONE, phase: str = "") -> None:
+        """There is nobody to answer any more. `who` ended it, as in the log's codes."""
         if not self.over:
             phase = phase or ("D" if self.head_sent else "R" if self._connection.upload_pending else "H")
-            self._cancel(Reason.CLIENT_GONE, why)
-            self._close("C" + phase, why)
-
-    def client_stalled(self) -> None:
-        """The client is there and reads nothing."""
-        if not self.over:
-            self._cancel(Reason.CLIENT_GONE, "the client stopped reading")
-            self._close("cD", "the client stopped reading")
+            self._cancel(reason, why)
+            self._close(who + phase, why)
 
     def cut(self) -> None:
         """The grace of a drain is over."""
