@@ -40,7 +40,9 @@ def test_fields_of_this_hop_and_reserved_ones_are_dropped(name: str) -> None:
     assert is_dropped(name.encode())
 
 
-@pytest.mark.parametrize("name", ["accept", "authorization", "cookie", "x-dialback-run", "x-real-ip", "my_field", "te2"])
+@pytest.mark.parametrize(
+    "name", ["accept", "authorization", "cookie", "x-dialback-run", "x-real-ip", "my_field", "te2"]
+)
 def test_others_are_passed_on(name: str) -> None:
     assert not is_dropped(name.encode())
 

@@ -65,7 +65,9 @@ async def test_pipelined_requests_are_answered_in_order_one_at_a_time(front: Fro
 async def test_pipelined_requests_fed_byte_by_byte_give_the_same(front: Front) -> None:
     front.invoker.handler = lambda call: call.answer(call.request.target)
     client = await front.client()
-    chunked = get("/b", "Transfer-Encoding: chunked", method="PUT", body=b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nT: v\r\n\r\n")
+    chunked = get(
+        "/b", "Transfer-Encoding: chunked", method="PUT", body=b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nT: v\r\n\r\n"
+    )
     await client.send_bytewise(get("/a") + b"\r\n" + chunked + get("/c"))
     for target in (b"/a", b"/b", b"/c"):
         assert (await client.answer()).body == target
@@ -111,7 +113,12 @@ async def test_thousands_of_pipelined_requests_answered_at_once_need_no_stack(fr
 
 @pytest.mark.parametrize(
     ("request_fields", "version", "kept"),
-    [((), "1.1", True), (("Connection: close",), "1.1", False), ((), "1.0", False), (("Connection: Keep-Alive",), "1.0", True)],
+    [
+        ((), "1.1", True),
+        (("Connection: close",), "1.1", False),
+        ((), "1.0", False),
+        (("Connection: Keep-Alive",), "1.0", True),
+    ],
 )
 async def test_the_client_decides_whether_the_connection_is_kept(
     front: Front, request_fields: tuple[str, ...], version: str, kept: bool
@@ -199,7 +206,9 @@ async def test_hosts_outside_the_allow_list_are_misdirected(front: Front) -> Non
     async def status(host: str) -> int:
         return (await front.ask(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())).status
 
-    assert [await status(host) for host in ("example.test", "Example.Test:80", "a.example.org", "[::1]:8080")] == [200] * 4
+    assert [await status(host) for host in ("example.test", "Example.Test:80", "a.example.org", "[::1]:8080")] == [
+        200
+    ] * 4
     assert [await status(host) for host in ("evil.test", "example.org.evil", "example.org", "[::2]")] == [421] * 4
     answer = await front.ask(b"GET /_dialback/health HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n")
     assert answer.status == 200
@@ -207,7 +216,9 @@ async def test_hosts_outside_the_allow_list_are_misdirected(front: Front) -> Non
 
 async def test_an_upgrade_that_is_not_served_is_ignored_also_with_a_body(front: Front) -> None:
     fields = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
-    client = await front.client(get("/", *fields, "Content-Length: 4", method="POST", body=b"body") + get("/2", *fields))
+    client = await front.client(
+        get("/", *fields, "Content-Length: 4", method="POST", body=b"body") + get("/2", *fields)
+    )
     call = await front.invoker.call()
     await call.until(lambda: call.body_end)
     assert bytes(call.body) == b"body"

@@ -153,7 +153,11 @@ CHUNKS = {
     "trailer folded": b"5\r\nhello\r\n0\r\na: b\r\n c\r\n\r\n",
     "trailer with NUL": b"5\r\nhello\r\n0\r\na: \0\r\n\r\n",
     "trailers with a bare LF": b"5\r\nhello\r\n0\r\na: b\n\n",
-    "trailers too large": b"5\r\nhello\r\n0\r\n" + b"a: " + b"x" * 7000 + b"\r\n" + (b"b: " + b"x" * 7000 + b"\r\n") * 2,
+    "trailers too large": b"5\r\nhello\r\n0\r\n"
+    + b"a: "
+    + b"x" * 7000
+    + b"\r\n"
+    + (b"b: " + b"x" * 7000 + b"\r\n") * 2,
     "a trailer line too long": b"5\r\nhello\r\n0\r\n" + b"a: " + b"x" * 9000,
 }
 
@@ -183,7 +187,7 @@ async def test_a_broken_chunked_body_is_400_and_the_function_sees_a_disconnect(
 
 async def test_good_chunked_bodies_in_any_split(front: Front) -> None:
     front.invoker.handler = lambda call: call.answer(bytes(call.body))
-    body = b"5\r\nhello\r\n00B ; a=b;c=\"d e\"\r\n, my worlds\r\n000\r\nX-T: 1\r\nY: \r\n\r\n"
+    body = b'5\r\nhello\r\n00B ; a=b;c="d e"\r\n, my worlds\r\n000\r\nX-T: 1\r\nY: \r\n\r\n'
     raw = post(b"transfer-encoding: Chunked", body=body)
     for cut in range(len(raw) - len(body), len(raw), 3):
         client = await front.client(raw[:cut])
@@ -208,7 +212,9 @@ async def test_the_limits_can_be_set(front: Front) -> None:
     assert (await client.answer()).status == 414
 
 
-@pytest.mark.parametrize("host", ["localhost", "a.b.c:80", "127.0.0.1:65535", "[::1]", "[::1]:8080", "xn--bcher-kva.test", "A_b-c"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "a.b.c:80", "127.0.0.1:65535", "[::1]", "[::1]:8080", "xn--bcher-kva.test", "A_b-c"]
+)
 async def test_good_hosts(front: Front, host: str) -> None:
     front.invoker.handler = lambda call: call.answer(call.request.authority)
     assert (await front.ask(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())).body == host.lower().encode()

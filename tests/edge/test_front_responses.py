@@ -78,7 +78,9 @@ async def test_205_has_no_content(front: Front) -> None:
     assert (await client.answer()).status == 502
 
 
-async def test_a_short_content_length_is_a_truncation_and_the_next_request_is_not_answered_inside_it(front: Front) -> None:
+async def test_a_short_content_length_is_a_truncation_and_the_next_request_is_not_answered_inside_it(
+    front: Front,
+) -> None:
     client = await front.client(get("/a") + get("/b"))
     call = await front.invoker.call()
     call.head(200, (b"content-length", b"1000"))

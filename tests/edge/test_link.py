@@ -94,7 +94,9 @@ async def server() -> AsyncIterator[LinkServer]:
 @pytest.fixture
 async def link(server: LinkServer, tmp_path: Path) -> AsyncIterator[LinkClient]:
     """A link to `server` over a Unix socket, not started."""
-    link = LinkClient(LinkSettings(path=tmp_path / "link.sock", backoff_min=0.01, backoff_max=0.02, first_wait=PATIENCE))
+    link = LinkClient(
+        LinkSettings(path=tmp_path / "link.sock", backoff_min=0.01, backoff_max=0.02, first_wait=PATIENCE)
+    )
     yield link
     await link.stop()
 
@@ -261,7 +263,9 @@ async def test_pings_notice_an_invoker_that_says_nothing(server: LinkServer, key
     server.key = KEY
     port = await server.listen()
     link = LinkClient(
-        LinkSettings(host="127.0.0.1", port=port, key_file=key_file, ping_interval=0.03, backoff_min=0.01, backoff_max=0.02)
+        LinkSettings(
+            host="127.0.0.1", port=port, key_file=key_file, ping_interval=0.03, backoff_min=0.01, backoff_max=0.02
+        )
     )
     await link.start()
     first = link._current

@@ -13,7 +13,9 @@ from dialback_edge.service import EdgeService
 from dialback_edge.settings import EdgeSettings
 
 
-async def test_a_lack_of_descriptors_is_survived_without_spinning(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lack_of_descriptors_is_survived_without_spinning(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
     front.invoker.handler = lambda call: call.answer(b"ok")
     client = await front.client(get())
     assert (await client.answer()).body == b"ok"
