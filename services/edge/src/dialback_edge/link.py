@@ -26,6 +26,8 @@ class LinkClient:
         self._retired: set[LinkConnection] = set()
         self._linked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.agent = "dialback-edge"
+        """How we greet: the public address, once it is known, for the invoker to print."""
         self.last_error = "not started"
         """Why there is no link, for people."""
 
@@ -98,7 +100,7 @@ class LinkClient:
         """A connection whose greeting and proof are done."""
         settings = self._settings
         loop = asyncio.get_running_loop()
-        link = LinkConnection(loop, self._key, settings)
+        link = LinkConnection(loop, self._key, settings, self.agent)
         async with asyncio.timeout(settings.connect_timeout):
             try:
                 if settings.path is not None:

@@ -21,7 +21,7 @@ _log = logging.getLogger("dialback.edge.link")
 class LinkConnection(asyncio.Protocol):
     """The carrier of one mux."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, key: bytes | None, settings: LinkSettings) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, key: bytes | None, settings: LinkSettings, agent: str) -> None:
         self.settled = asyncio.Event()
         """The greeting is done, or the connection is gone."""
         self.over = asyncio.Event()
@@ -40,7 +40,7 @@ class LinkConnection(asyncio.Protocol):
             on_going_away=self.retire,
             key=key,
             nonce=os.urandom(NONCE_BYTES) if key is not None else b"",
-            agent="dialback-edge",
+            agent=agent,
         )
         self._loop = loop
         self._ping_interval = settings.ping_interval if settings.path is None else 0.0
