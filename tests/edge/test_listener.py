@@ -75,9 +75,10 @@ async def test_clients_over_the_limit_wait_for_their_turn(front: Front) -> None:
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.1"])
 async def test_an_address_that_cannot_be_had_is_named(front: Front, host: str) -> None:
     await front.start()
+    assert front.upstream is not None
+    edge = EdgeService(EdgeSettings(host=host, port=8080), front.upstream)
     with pytest.raises(SettingsError, match=rf"cannot listen on {host}:\d+: "):
-        assert front.upstream is not None
-        await EdgeService(EdgeSettings(host=host, port=8080), front.upstream).start()
+        await edge.start()
 
 
 async def test_a_port_in_use_is_named(front: Front) -> None:

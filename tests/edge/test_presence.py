@@ -14,6 +14,16 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return near, far
 
 
+def fill(sock: socket.socket) -> None:
+    while True:
+        sock.send(b"x" * 65536)
+
+
+def empty(sock: socket.socket) -> None:
+    while sock.recv(1 << 20):
+        pass
+
+
 @pytest.mark.parametrize("linux", [True, False])
 def test_a_closed_other_end_has_left(linux: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "_LINUX", linux)
@@ -47,14 +57,12 @@ def test_unsent_bytes_are_those_that_the_other_end_has_not_taken() -> None:
     near, far = pair()
     near.setblocking(False)
     with pytest.raises(BlockingIOError):
-        while True:
-            near.send(b"x" * 65536)
+        fill(near)
     assert presence.unsent(near) > 0
     presence.close_with_reset(near)
     near.close()
     with pytest.raises(ConnectionResetError):
-        while far.recv(1 << 20):
-            pass
+        empty(far)
     far.close()
     assert presence.unsent(near) == 0
     presence.close_with_reset(near)

@@ -1,4 +1,4 @@
-"""Parsers and writers by themselves: any split gives the same, nothing but a refusal ever comes out of hostile bytes."""
+"""Parsers and writers by themselves: any split gives the same, hostile bytes give a refusal and nothing else."""
 
 import pytest
 from hypothesis import given, settings
@@ -84,8 +84,8 @@ def test_the_split_of_the_bytes_changes_nothing(data: bytes, draw: st.DataObject
     bytewise = read_all([data[at : at + 1] for at in range(len(data))])
     cut = draw.draw(st.integers(0, len(data)))
     halves = read_all([piece for piece in (data[:cut], data[cut:]) if piece])
-    # A refusal may come earlier when bytes come slowly, and what follows it is never looked at; what was accepted before
-    # it is the same.
+    # A refusal may come earlier when bytes come slowly, and what follows it is never looked at; what was accepted
+    # before it is the same.
     for other in (bytewise, halves):
         if other and other[-1] == "refused":
             assert whole[: len(other) - 1] == other[:-1]

@@ -73,5 +73,5 @@ class RequestReader:
         return self.take_body(data)
 
     def rest_is_small(self) -> bool:
-        """Whether reading the rest of the body may cost less than a new connection would. Not known of a chunked one."""
+        """Whether reading the rest of the body may cost less than a new connection. Unknown of a chunked one."""
         return self.body is None or self.body.remaining is None or self.body.remaining <= self._limits.discard
