@@ -233,3 +233,43 @@ async def test_an_upgrade_that_is_not_served_is_ignored_also_with_a_body(front: 
 async def test_http2_with_prior_knowledge_is_told_off(front: Front) -> None:
     answer = await front.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     assert answer.status == 505
+
+
+async def test_one_connection_that_fails_in_its_tick_is_closed_and_the_clocks_of_the_others_go_on(
+    front: Front, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    front.timeouts["idle"] = 0.2
+    faulty, other = await front.client(get("/faulty")), await front.client()
+    await front.invoker.call()
+    assert front.service is not None
+    (broken,) = [c for c in front.service._context.connections if c._exchange is not None]
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    assert broken._exchange is not None
+    monkeypatch.setattr(type(broken._exchange), "tick", lambda self: fail())
+    assert await faulty.is_reset()
+    assert "a bug" in caplog.text
+    assert await other.rest() == b""
+    assert front.log.codes == ["KH"]
+
+
+async def test_a_request_that_does_not_fit_the_link_harms_only_itself(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await front.start()
+    assert front.upstream is not None
+
+    def fail(request: object, sink: object) -> None:
+        raise ValueError("does not fit")
+
+    monkeypatch.setattr(front.upstream, "open", fail)
+    client = await front.client(get())
+    answer = await client.answer()
+    assert answer.status == 502
+    monkeypatch.undo()
+    await client.send(get())
+    (await front.invoker.call()).answer(b"fine")
+    assert (await client.answer()).body == b"fine"
+    assert front.log.codes == ["IR", "--"]

@@ -146,12 +146,12 @@ def test_an_error_page_shows_nothing_as_markup() -> None:
 
 def test_a_stall_is_a_span_without_progress() -> None:
     stall = WriteStall(10)
-    stall.written = 100
-    assert not stall.check(0, 50)
-    assert not stall.check(10, 50)
-    assert stall.check(10.1, 50)
-    assert not stall.check(10.2, 49)
-    assert not stall.check(20, 49)
-    assert not stall.check(30, 0)
-    assert not stall.check(31, 49)
-    assert not WriteStall(0).check(1e9, 1)
+    assert not stall.check(0, 100, 50)
+    assert not stall.check(10, 100, 50)
+    assert not stall.check(10, 150, 100)
+    assert stall.check(10.1, 150, 100)
+    assert not stall.check(10.2, 150, 99)
+    assert not stall.check(20, 150, 99)
+    assert not stall.check(30, 150, 0)
+    assert not stall.check(31, 150, 49)
+    assert not WriteStall(0).check(1e9, 100, 1)

@@ -17,6 +17,7 @@ from .context import EdgeContext
 from .errors import Rejected
 from .exchange import Exchange
 from .forwarded import Peer
+from .outgoing import Outgoing
 from .presence import SocketLike, close_with_reset, has_left, unsent
 from .request_reader import RequestReader
 from .write_stall import WriteStall
@@ -58,6 +59,8 @@ class ClientConnection(asyncio.Protocol):
         "_last",
         "_late_record",
         "_linger_left",
+        "_loop",
+        "_out",
         "_reader",
         "_stall",
         "_transport",
@@ -70,6 +73,7 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, edge: EdgeContext, loop: asyncio.AbstractEventLoop) -> None:
         self._edge = edge
+        self._loop = loop
         self.now = loop.time
         self.phase = Phase.IDLE
         self.write_paused = False
@@ -91,6 +95,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
         self._transport = cast(asyncio.Transport, transport)
+        self._out = Outgoing(self._loop, self._transport)
         settings = self._edge.settings
         self._transport.set_write_buffer_limits(settings.limits.write_buffer, settings.limits.write_buffer // 4)
         self.peer = Peer(_address(transport, "peername"), settings.trusted_proxies)
@@ -247,10 +252,8 @@ class ClientConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Bytes for the client, in order. Nothing happens when it is gone."""
-        # Under uvloop a write to a closed transport raises.
-        if data and not self._transport.is_closing():
-            self._stall.written += len(data)
-            self._transport.write(data)
+        if data:
+            self._out.write(data)
 
     def must_close(self, *, final: bool) -> bool:
         """Whether the answer that begins (or, `final`, is whole) is this connection's last."""
@@ -272,6 +275,7 @@ class ClientConnection(asyncio.Protocol):
 
     def answered(self, keep_alive: bool) -> None:
         """The answer is completely written."""
+        self._out.flush()
         self._exchange = None
         if self.phase in _ENDING:
             return
@@ -288,6 +292,7 @@ class ClientConnection(asyncio.Protocol):
 
     def truncated(self, *, reset: bool) -> None:
         """The answer is not complete and will not be: what was written leaves, then the client sees that."""
+        self._out.flush()
         self._exchange = None
         if self.phase in _ENDING:
             return
@@ -340,7 +345,7 @@ class ClientConnection(asyncio.Protocol):
         if waiting:
             # What the kernel holds counts as waiting too: its buffer may take megabytes, and wakes us seldom.
             waiting += unsent(self._socket())
-        if self._stall.check(now, waiting):
+        if self._stall.check(now, self._out.written, waiting):
             if self._exchange is not None:
                 self._exchange.abandon("c", "the client stopped reading")
             self._say_late_record("cD")
@@ -420,6 +425,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.close()
 
     def _abort(self) -> None:
+        self._out.drop()
         if self.phase is not Phase.CLOSED:
             close_with_reset(self._socket())
             self._set_phase(Phase.CLOSING)
