@@ -91,18 +91,18 @@ def _notes(results: Results) -> str:
     notes = []
     disturbed = []
     for name in results.visits:
+        others = [share for subject in results.subjects for share in results.values(name, subject, "others")]
+        if max(others, default=0) > OTHERS:
+            disturbed.append(f"{name} {max(others):.1f}")
         for subject, title in results.subjects.items():
             notes += [f"- FAILED: {name}, {title}: {error}" for error in results.errors(name, subject)]
             busy = max(results.values(name, subject, "busy"), default=0)
             if busy > BUSY:
                 notes.append(f"- {name}, {title}: the load generator was {busy:.0%} busy and may have been the limit")
-            others = results.spread(name, subject, "others")
-            if others and others.most > OTHERS:
-                disturbed.append(f"{name} of {title}: {others.most:.1f}")
     if disturbed:
         notes.append(
-            "- **The machine was not ours alone**; figures are doubtful where other processes used cores in a round: "
-            + "; ".join(disturbed)
+            "- **The machine was not ours alone**: the most cores that other processes used during a visit of "
+            + ", ".join(disturbed)
         )
     return "\n".join(notes)
 

@@ -103,7 +103,7 @@ WORKLOADS: dict[str, Workload] = {
             load="stream",
             options={"streams": 3, "count": 100, "gap": 0.005},
             quick={"streams": 1, "count": 100, "gap": 0.005},
-            figures=(Figure("separate_share", "share that came separately", digits=3),),
+            figures=(Figure("separate_share", "share that came separately", "more", 3),),
             operation="chunk",
         ),
         Workload(

@@ -1,12 +1,14 @@
 """The command as a reader types it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from bench.__main__ import arguments
+from bench.processes import tree
 from bench.workloads import WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,25 @@ def test_a_word_that_is_not_known_is_refused(words, capsys):
     with pytest.raises(SystemExit) as exit_:
         arguments(words)
     assert exit_.value.code == 2
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_interrupted_stops_its_servers(tmp_path, number, status):
+    command = [sys.executable, "-m", "bench", "--only", "hello1", "--subject", "uvicorn", "--json", str(tmp_path / "r")]
+    run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert run.stderr is not None
+    try:
+        assert any("uvicorn at http" in line for line in run.stderr)
+        family = tree([run.pid])
+        assert len(family) >= 2
+        run.send_signal(number)
+        run.communicate(timeout=30)
+        assert run.returncode == status
+    finally:
+        run.kill()
+        run.communicate()
+    assert tree(family) == {}
+    assert not (tmp_path / "r").exists()
 
 
 def test_the_readme_knows_every_workload():
