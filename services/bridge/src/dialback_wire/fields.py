@@ -1,0 +1,153 @@
+"""Rules for header fields, written once for every process.
+
+RFC 9110, 5.1 and 5.5 (names and values), 7.6.1 (hop-by-hop fields); RFC 9112, 6 (framing).
+"""
+
+import re
+
+from .errors import StreamViolation
+from .messages import Field, Fields, Head
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+    }
+)
+"""Fields that speak to the next hop only (RFC 9110, 7.6.1). `trailer` is judged where the trailers are."""
+
+RESERVED_PREFIX = b"x-dialback-"
+RUN_TICKET = b"x-dialback-run"
+INVOCATION_ID = b"x-dialback-id"
+
+MAX_FIELDS = 128
+MAX_BYTES = 64 * 1024
+
+BODYLESS = frozenset({204, 304})
+"""Statuses whose answers never have a body (RFC 9112, 6.3)."""
+
+
+def is_token(name: bytes) -> bool:
+    """Whether `name` is a token (RFC 9110, 5.6.2)."""
+    return _TOKEN.fullmatch(name) is not None
+
+
+def is_value(value: bytes) -> bool:
+    """Whether `value` has no CR, LF, NUL or other control character (RFC 9110, 5.5)."""
+    return _VALUE.fullmatch(value) is not None
+
+
+def content_length(value: bytes) -> int | None:
+    """The number that a Content-Length states, or None when it is not plain digits."""
+    return int(value) if _DIGITS.fullmatch(value) else None
+
+
+def named_by_connection(fields: Fields) -> frozenset[bytes]:
+    """The names that `Connection` fields list, in lower case (RFC 9110, 7.6.1)."""
+    return frozenset(
+        part.strip().lower() for name, value in fields if name == b"connection" for part in value.split(b",")
+    )
+
+
+def end_to_end(fields: Fields, keep: frozenset[bytes] = frozenset()) -> Fields:
+    """`fields` without hop-by-hop fields, what `Connection` names, and Dialback's reserved names (except `keep`)."""
+    dropped = HOP_BY_HOP | named_by_connection(fields)
+    return tuple(
+        field
+        for field in fields
+        if field[0] in keep or not (field[0] in dropped or field[0].startswith(RESERVED_PREFIX))
+    )
+
+
+def check_fields(fields: Fields) -> None:
+    """Raise StreamViolation unless every field could be written to an HTTP/1.1 peer as it stands."""
+    if len(fields) > MAX_FIELDS:
+        raise StreamViolation(f"{len(fields)} header fields; {MAX_FIELDS} at most")
+    size = 0
+    for name, value in fields:
+        if not is_token(name):
+            raise StreamViolation(f"header name {_shown(name)} is not a token")
+        if not is_value(value):
+            raise StreamViolation(f"header {_shown(name)} has a control character in its value")
+        size += len(name) + len(value)
+    if size > MAX_BYTES:
+        raise StreamViolation(f"{size} bytes of header fields; {MAX_BYTES} at most")
+
+
+def check_response_head(head: Head) -> tuple[Head, int | None]:
+    """A response head made fit to be relayed, and its Content-Length if it has one.
+
+    Names are lowered, hop-by-hop and reserved fields dropped. Raises StreamViolation for a head that must not reach a
+    client: a status outside 200-599, a name or value that could break the framing, more than one Content-Length or one
+    that is no number, too many or too large fields.
+    """
+    if not 200 <= head.status <= 599:
+        raise StreamViolation(f"status {head.status} is outside 200-599")
+    lowered: Fields = tuple((name.lower(), value) for name, value in head.fields)
+    check_fields(lowered)
+    fields = end_to_end(lowered)
+    lengths = [value for name, value in fields if name == b"content-length"]
+    if not lengths:
+        return Head(head.status, fields), None
+    length = content_length(lengths[0])
+    if len(lengths) > 1 or length is None:
+        raise StreamViolation(f"Content-Length {b', '.join(lengths)[:80].decode('latin-1')!r} is not one number")
+    if head.status == 204:
+        # RFC 9110, 8.6: a 204 carries no Content-Length.
+        return Head(204, tuple(field for field in fields if field[0] != b"content-length")), None
+    return Head(head.status, fields), length
+
+
+def has_body(method: bytes, status: int) -> bool:
+    """Whether an answer with `status` to `method` has a body on the wire (RFC 9112, 6.3)."""
+    return method != b"HEAD" and status not in BODYLESS
+
+
+def first(fields: Fields, name: bytes) -> bytes | None:
+    """The first value of the field `name` (in lower case), or None."""
+    for key, value in fields:
+        if key == name:
+            return value
+    return None
+
+
+def without(fields: Fields, *names: bytes) -> Fields:
+    """`fields` without those of these names."""
+    return tuple(field for field in fields if field[0] not in names)
+
+
+def _shown(name: bytes) -> str:
+    return repr(name[:60].decode("latin-1"))
+
+
+__all__ = [
+    "BODYLESS",
+    "HOP_BY_HOP",
+    "INVOCATION_ID",
+    "MAX_BYTES",
+    "MAX_FIELDS",
+    "RESERVED_PREFIX",
+    "RUN_TICKET",
+    "Field",
+    "Fields",
+    "check_fields",
+    "check_response_head",
+    "content_length",
+    "end_to_end",
+    "first",
+    "has_body",
+    "is_token",
+    "is_value",
+    "named_by_connection",
+    "without",
+]

@@ -1,0 +1,416 @@
+"""One stream: the state of its two halves, its credit, and what it still has to say."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from . import frames
+from .errors import LocalError, StreamViolation
+from .flow import ReceiveWindow
+from .frames import KNOWN, FrameType
+from .messages import Accept, End, Fields, Head, Info, Reason, Refusal, Request, Verdict
+from .outbox import Outbox
+from .sink import BaseSink, StreamSink
+from .tables import BODY, SENDS, Body, Response
+
+if TYPE_CHECKING:
+    from .mux import Mux
+
+Tap = Callable[[bool, int, int], None]
+"""Is told of every frame of a stream: whether it was sent (or came), its type, the size of its payload in bytes."""
+
+_DATA = int(FrameType.DATA)
+_WINDOW = int(FrameType.WINDOW)
+_BODY_FRAMES = frozenset({FrameType.DATA, FrameType.TRAILERS, FrameType.END})
+
+
+class Stream:
+    """One request and its response, seen from one side. Made by a `Mux`.
+
+    The asker writes the request's body, accepts tokens and cancels; the answerer writes the response. Both say
+    `consumed`. A call that comes too late, because the stream is over or cancelled, does nothing; one that was never
+    legal raises LocalError.
+    """
+
+    __slots__ = (
+        "_asks",
+        "_body",
+        "_credited",
+        "_ending",
+        "_incoming",
+        "_mux",
+        "_outbox",
+        "_receivable",
+        "_response",
+        "_sendable",
+        "_tail",
+        "id",
+        "in_turn",
+        "sink",
+        "tap",
+    )
+
+    def __init__(self, mux: "Mux", stream_id: int, sink: StreamSink) -> None:
+        self.id = stream_id
+        self.sink = sink
+        self.tap: Tap | None = None
+        self.in_turn = False
+        self._mux = mux
+        self._asks = mux.seat.asks
+        self._sendable = SENDS[mux.seat]
+        self._receivable = SENDS[mux.seat.peer]
+        self._response = Response.IDLE
+        self._body = Body.NONE
+        self._outbox = Outbox(mux.peer_window)
+        self._incoming = ReceiveWindow(mux.limits.window, mux.limits.max_window, mux.budget)
+        self._tail: list[bytes] = []
+        self._ending: End | None = None
+        self._credited = False
+
+    # --- what can be seen ---------------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can happen on this stream."""
+        return self._response is Response.CLOSED
+
+    @property
+    def response(self) -> Response:
+        """State of the response half."""
+        return self._response
+
+    @property
+    def body(self) -> Body:
+        """State of the request half."""
+        return self._body
+
+    @property
+    def queued(self) -> int:
+        """Bytes that were written and have not left yet."""
+        return self._outbox.queued
+
+    @property
+    def credit(self) -> int:
+        """Bytes that the other side would take now."""
+        return self._outbox.window.credit
+
+    @property
+    def sent(self) -> int:
+        """Bytes of DATA that have left."""
+        return self._outbox.window.sent
+
+    @property
+    def received(self) -> int:
+        """Bytes of DATA that have come."""
+        return self._incoming.received
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    def open(self, payload: bytes, *, body: bool) -> None:
+        """Send OPEN. For the mux."""
+        self._advance(FrameType.OPEN)
+        self._body = Body.STREAMING if body else Body.NONE
+        self._send(FrameType.OPEN, payload)
+
+    def opened(self, opened: Request | bytes) -> None:
+        """The other side's OPEN came. For the mux."""
+        self._response = self._receivable[Response.IDLE, FrameType.OPEN]
+        if isinstance(opened, Request) and opened.body_length != 0:
+            self._body = Body.STREAMING
+
+    def accept(self, resume_token: bytes = b"", *, body: bool = False) -> None:
+        """Asker: let the opener of a token in. `body`: the request's body follows."""
+        if self._advance(FrameType.ACCEPT):
+            self._body = Body.STREAMING if body else Body.NONE
+            self._send(FrameType.ACCEPT, frames.encode_accept(Accept(resume_token, body)))
+
+    def refuse(self, code: Refusal, reason: str) -> None:
+        """Do not let the other side's stream in. Nothing has run, nothing will."""
+        if self._response is Response.CANCELLING:
+            self.end(Verdict.CANCELLED, detail=reason)
+        elif self._advance(FrameType.REFUSE):
+            self._send(FrameType.REFUSE, frames.encode_refuse(code, reason))
+            self._close()
+
+    # --- saying -------------------------------------------------------------------------------------------------------
+
+    def cancel(self, reason: Reason, detail: str = "") -> None:
+        """Asker: want no more. What is queued is dropped; `on_end` follows when the other side has stopped."""
+        if self._advance(FrameType.CANCEL):
+            self._drop()
+            self._ending = None
+            self._body = Body.ENDED
+            self._send(FrameType.CANCEL, frames.encode_cancel(reason, detail))
+
+    def info(self, info: Info) -> None:
+        """Answerer: send an interim response."""
+        if self._advance(FrameType.INFO):
+            self._send(FrameType.INFO, frames.encode_head(info))
+
+    def head(self, head: Head) -> None:
+        """Answerer: send the response's head."""
+        if self._advance(FrameType.HEAD):
+            self._send(FrameType.HEAD, frames.encode_head(head))
+
+    def write(self, data: bytes, *, flush: bool = True) -> None:
+        """Queue bytes of our body. They leave as credit allows; `on_sent` tells.
+
+        With `flush` an eager mux sends the first bytes of a tick at once; without, they wait for the tick's end.
+        """
+        if self._advance(FrameType.DATA) and data:
+            self._outbox.put(data)
+            self._wake(flush)
+
+    def trailers(self, fields: Fields) -> None:
+        """Send trailer fields, behind everything that was written."""
+        if self._advance(FrameType.TRAILERS):
+            payload = frames.encode_fields(fields)
+            if self.queued:
+                self._tail.append(self._frame(FrameType.TRAILERS, payload))
+            else:
+                self._send(FrameType.TRAILERS, payload)
+
+    def end(self, verdict: Verdict, *, status: int = 0, code: str = "", detail: str = "", retry_after: int = 0) -> None:
+        """Finish our direction, behind everything that was written. A second END does nothing.
+
+        Raises LocalError for an answerer's OK without a head. After a CANCEL an OK becomes CANCELLED: not all was sent.
+        """
+        if self._ending is not None:
+            return
+        if self._response is Response.CANCELLING and not self._asks:
+            verdict = Verdict.CANCELLED if verdict is Verdict.OK else verdict
+        elif not self._advance(FrameType.END):
+            return
+        elif verdict is Verdict.OK and not self._asks and self._response in (Response.WAITING, Response.OPENING):
+            raise LocalError("an END that says OK needs a HEAD before it")
+        self._ending = End(verdict, 0, status, code, detail, retry_after)
+        if not self.queued:
+            self._finish(self._mux.control)
+            self._mux.schedule()
+
+    def consumed(self, count: int) -> None:
+        """`count` bytes that `on_data` brought have gone on. Raises ValueError when more is consumed than came."""
+        if self._incoming.consume(count):
+            self.invite()
+
+    def invite(self) -> None:
+        """Send a WINDOW now. Before any body was consumed it says that it is wanted (an edge's 100 Continue)."""
+        wanted = self._response in (Response.WAITING, Response.STREAMING)
+        if wanted and (self._asks or self._body is Body.STREAMING):
+            self._send(FrameType.WINDOW, frames.encode_window(self._incoming.consumed, self._incoming.limit))
+
+    def _advance(self, kind: FrameType) -> bool:
+        """Take our step for `kind`. False when it comes too late to matter; LocalError when it is not legal."""
+        if self._response in (Response.CANCELLING, Response.CLOSED):
+            return False
+        ours = self._asks and kind in _BODY_FRAMES
+        if self._ending is not None and (ours or not self._asks):
+            raise LocalError(f"{kind.name} after END")
+        response = self._response if ours else self._sendable.get((self._response, kind))
+        body = BODY.get((self._body, kind)) if ours else self._body
+        if response is None or body is None:
+            state = f"the body is {self._body.value}" if ours else f"the response is {self._response.value}"
+            raise LocalError(f"{self._mux.seat.name} may not send {kind.name} when {state}")
+        if kind is not FrameType.END:
+            # END takes effect when it leaves, behind the data.
+            self._response, self._body = response, body
+        return True
+
+    # --- leaving ------------------------------------------------------------------------------------------------------
+
+    def _frame(self, kind: FrameType, payload: bytes) -> bytes:
+        if self.tap is not None:
+            self.tap(True, kind, len(payload))
+        return frames.frame(kind, self.id, payload)
+
+    def _send(self, kind: FrameType, payload: bytes) -> None:
+        self._mux.control.append(self._frame(kind, payload))
+        self._mux.schedule()
+
+    def _wake(self, flush: bool) -> None:
+        if self._outbox.sendable:
+            self._mux.take_turn(self, flush)
+
+    def take(self, parts: list[bytes]) -> int:
+        """Put what credit allows, one frame of DATA at most, into `parts`. Returns its bytes. For the mux."""
+        outbox = self._outbox
+        count = min(outbox.sendable, self._mux.max_data)
+        if not count:
+            return 0
+        parts.append(frames.pack_header(_DATA << 24 | count, self.id))
+        parts += outbox.take(count)
+        if self.tap is not None:
+            self.tap(True, _DATA, count)
+        sink = self.sink
+        if not outbox.queued:
+            parts += self._tail
+            self._tail.clear()
+            if self._ending is not None:
+                self._finish(parts)
+        self._wake(False)
+        self._mux.tell(self, sink.on_sent, count)
+        return count
+
+    def _finish(self, parts: list[bytes]) -> None:
+        """Everything has left: END follows it."""
+        ending = self._ending
+        assert ending is not None
+        counted = End(ending.verdict, self.sent, ending.status, ending.code, ending.detail, ending.retry_after)
+        parts.append(self._frame(FrameType.END, frames.encode_end(counted)))
+        if self._asks:
+            self._ending = None
+            self._body = Body.ENDED
+        else:
+            self._close()
+            self._mux.tell(self, self.sink.on_closed)
+
+    def _drop(self) -> None:
+        self._outbox.drop()
+        self._tail.clear()
+
+    def _close(self) -> None:
+        self._response = Response.CLOSED
+        self._drop()
+        self._incoming.close()
+        self._mux.forget(self)
+
+    # --- coming -------------------------------------------------------------------------------------------------------
+
+    def receive(self, kind: int, payload: bytes) -> None:
+        """A frame came. Raises StreamViolation, and whatever a sink raises. For the mux."""
+        if self.tap is not None:
+            self.tap(False, kind, len(payload))
+        if kind == _WINDOW:
+            self._receive_window(payload)
+        elif kind not in KNOWN:
+            # Of a later minor version.
+            return
+        elif self._asks or kind not in _BODY_FRAMES:
+            self._receive_response(FrameType(kind), payload)
+        else:
+            self._receive_body(FrameType(kind), payload)
+
+    def _receive_window(self, payload: bytes) -> None:
+        self._outbox.window.update(*frames.decode_window(payload))
+        if not self._credited:
+            self._credited = True
+            self.sink.on_credit()
+        self._wake(False)
+
+    def _receive_response(self, kind: FrameType, payload: bytes) -> None:
+        before = self._response
+        following = self._receivable.get((before, kind))
+        if following is None:
+            raise StreamViolation(f"{kind.name} when the response is {before.value}")
+        if kind is FrameType.END:
+            self._receive_end(payload)
+            return
+        self._response = following
+        if kind is FrameType.CANCEL:
+            self._receive_cancel(payload)
+        elif kind is FrameType.REFUSE:
+            code, reason = frames.decode_refuse(payload)
+            self._close()
+            self.sink.on_refuse(code, reason)
+        elif before is Response.CANCELLING:
+            # On its way before the other side saw our CANCEL.
+            return
+        elif kind is FrameType.DATA:
+            self._incoming.receive(len(payload))
+            self.sink.on_data(payload)
+        elif kind is FrameType.HEAD:
+            self.sink.on_head(Head(*frames.decode_head(payload)))
+        elif kind is FrameType.INFO:
+            self.sink.on_info(Info(*frames.decode_head(payload)))
+        elif kind is FrameType.TRAILERS:
+            self.sink.on_trailers(frames.decode_trailers(payload))
+        else:
+            accept = frames.decode_accept(payload)
+            self._body = Body.STREAMING if accept.body else Body.NONE
+            self.sink.on_accept(accept)
+
+    def _receive_end(self, payload: bytes) -> None:
+        """The response ended. An END that lies is a failure, and still the last frame of its stream."""
+        before = self._response
+        try:
+            end = frames.decode_end(payload)
+            if end.verdict is Verdict.OK and before is Response.WAITING:
+                raise StreamViolation("END says OK without a head")
+            if end.verdict is Verdict.OK and before is not Response.CANCELLING and end.count != self.received:
+                raise StreamViolation(f"END counts {end.count} bytes, {self.received} came")
+        except StreamViolation as violation:
+            end = End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", str(violation))
+        self._close()
+        self.sink.on_end(end)
+
+    def _receive_cancel(self, payload: bytes) -> None:
+        reason, detail = frames.decode_cancel(payload)
+        self._drop()
+        ending, self._ending = self._ending, None
+        self.sink.on_cancel(reason, detail)
+        if ending is not None:
+            # All was written, not all had left.
+            self.end(Verdict.CANCELLED, detail=detail)
+
+    def _receive_body(self, kind: FrameType, payload: bytes) -> None:
+        following = BODY.get((self._body, kind))
+        if following is None:
+            raise StreamViolation(f"{kind.name} when the request's body is {self._body.value}")
+        self._body = following
+        if kind is FrameType.DATA:
+            self._incoming.receive(len(payload))
+            self.sink.on_data(payload)
+        elif kind is FrameType.TRAILERS:
+            self.sink.on_trailers(frames.decode_trailers(payload))
+        else:
+            end = frames.decode_end(payload)
+            if end.verdict is Verdict.OK and end.count != self.received:
+                detail = f"END counts {end.count} bytes, {self.received} came"
+                end = End(Verdict.TRUNCATED, self.received, 0, "protocol_violation", detail)
+            self.sink.on_end(end)
+
+    # --- failing ------------------------------------------------------------------------------------------------------
+
+    def reset(self, why: str) -> None:
+        """The other side broke a rule of this stream: end it on both sides. For the mux."""
+        sink = self._give_up(Reason.PROTOCOL, Verdict.PROTOCOL, "protocol_violation", why)
+        if sink is None:
+            return
+        if self._asks:
+            end = End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", why)
+            self._mux.tell(self, sink.on_end, end)
+        else:
+            self._mux.tell(self, sink.on_cancel, Reason.PROTOCOL, why)
+            self._mux.tell(self, sink.on_closed)
+
+    def abandon(self, why: str) -> None:
+        """This side cannot go on with the stream (its sink raised). For the mux."""
+        sink = self._give_up(Reason.KILLED, Verdict.ERROR, "internal_error", why)
+        if sink is not None:
+            self._mux.tell(self, sink.on_lost, why)
+
+    def _give_up(self, reason: Reason, verdict: Verdict, code: str, why: str) -> StreamSink | None:
+        """Tell the other side, and take the sink off. None when there was nothing left to end."""
+        if self.over or (self._asks and self._response is Response.CANCELLING):
+            self.sink = BaseSink()
+            return None
+        self._drop()
+        self._ending = None
+        sink, self.sink = self.sink, BaseSink()
+        if not self._asks:
+            end = End(verdict, self.sent, 500, code, why)
+            self._send(FrameType.END, frames.encode_end(end))
+            self._close()
+        elif self._response in (Response.OPENING, Response.IDLE):
+            self._send(FrameType.REFUSE, frames.encode_refuse(Refusal.UNAVAILABLE, why))
+            self._close()
+        else:
+            self._send(FrameType.CANCEL, frames.encode_cancel(reason, why))
+            self._response = Response.CANCELLING
+            self._body = Body.ENDED
+        return sink
+
+    def lose(self, why: str) -> None:
+        """The carrier is gone. For the mux."""
+        self._close()
+        sink, self.sink = self.sink, BaseSink()
+        self._mux.tell(self, sink.on_lost, why)
