@@ -83,7 +83,12 @@ def spawn() -> Callable[..., Process]:
 
     def run_process(*arguments: str, stdin: bytes = b"", **variables: str) -> Process:
         done = subprocess.run(
-            [COMMAND, *arguments], input=stdin, capture_output=True, timeout=30, env={**os.environ, **variables}, check=False
+            [COMMAND, *arguments],
+            input=stdin,
+            capture_output=True,
+            timeout=30,
+            env={**os.environ, **variables},
+            check=False,
         )
         stderr = done.stderr.decode()
         assert "Traceback" not in stderr
