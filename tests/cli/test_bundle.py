@@ -58,7 +58,16 @@ def test_the_same_files_make_the_same_bytes(folder: Path, tmp_path: Path) -> Non
 
 
 def test_what_tools_leave_behind_stays_out(folder: Path) -> None:
-    for junk in (".git/config", "__pycache__/a.pyc", ".venv/x", "venv/x", "node_modules/x", "a.pyc", "lib/b.pyc", ".dialback/x"):
+    for junk in (
+        ".git/config",
+        "__pycache__/a.pyc",
+        ".venv/x",
+        "venv/x",
+        "node_modules/x",
+        "a.pyc",
+        "lib/b.pyc",
+        ".dialback/x",
+    ):
         (folder / junk).parent.mkdir(exist_ok=True)
         (folder / junk).write_text("junk")
     assert names(folder) == ["app.py", "lib/part.py"]
@@ -161,8 +170,10 @@ def test_the_permission_to_run_is_kept(folder: Path) -> None:
 
 def test_the_name_of_the_configuration_comes_first(folder: Path) -> None:
     (folder / "dialback.toml").write_text('name = "chat"\n')
-    assert pack(folder).name == "chat"
-    assert pack(folder, "other").name == "other"
+    for given, name in ((None, "chat"), ("other", "other")):
+        made = pack(folder, given)
+        assert made.name == name
+        made.close()
 
 
 @pytest.mark.parametrize("text", ["name = 3", 'name = "../up"', f'name = "{"n" * 10_000}"', "name = '-x'", "name = "])

@@ -171,7 +171,7 @@ def test_the_running_platform_is_found_without_any_flag(run: Run, platform: Fake
     [
         (["lss"], "No such command 'lss'"),
         (["ls", "--jsn"], "No such option: --jsn"),
-        (["logs", "chat", "-n", "-1"], "-1 is not in the range"),
+        (["logs", "chat", "-n", "-1"], "greater than or equal to 0"),
         (["serve"], "Missing command"),
         (["rm"], "Missing argument"),
         (["up", "--port", "x"], "--port: 'x' is not a whole number"),

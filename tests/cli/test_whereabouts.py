@@ -48,7 +48,9 @@ def test_the_file_of_a_platform_that_died_is_ignored(environment: Path) -> None:
     remove_running(environment, ENDED)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"control_url": "nope", "public_url": "", "pid": 1}', '{"control_url":3}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"control_url": "nope", "public_url": "", "pid": 1}', '{"control_url":3}']
+)
 def test_a_damaged_file_is_ignored(environment: Path, text: str) -> None:
     (environment / "platform.json").write_text(text)
     assert read_running(environment) is None
