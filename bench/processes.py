@@ -40,7 +40,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock
             )
         except OSError as error:
             raise StartError(f"{self.command[0]}: {error.strerror}") from error
@@ -98,7 +98,7 @@ class Process:
         self._reader.join(2)  # all who could write are gone
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Even a benchmark that is killed leaves no server behind (Linux; elsewhere nothing happens)."""
     if _prctl is not None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.processes import Growth, cpu_seconds, machine_seconds, pss_kib
+from bench.interrupts import shielded
+from bench.processes import Growth, cpu_seconds, die_with_parent, machine_seconds, pss_kib
 from bench.subjects import Subject
 from bench.subjects.base import ROOT
 from bench.workloads import CPU, GROWTH, STREAM_MEMORY, Workload
@@ -88,24 +89,32 @@ class _generator:  # noqa: N801 - reads as a function in `with`
     def __init__(self, order: Mapping[str, Any], url: str, timeout: float) -> None:
         self.timeout = timeout
         text = json.dumps({**order, "url": url, "timeout": timeout})
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "bench.load", text],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.watchdog = threading.Timer(timeout + 10, self.popen.kill)  # its own time-out did not help
-        self.watchdog.start()
+        self.command = [sys.executable, "-m", "bench.load", text]
 
     def __enter__(self) -> "_generator":
+        try:
+            with shielded():
+                self.popen = subprocess.Popen(
+                    self.command,
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock
+                )
+                self.watchdog = threading.Timer(self.timeout + 10, self.popen.kill)  # its own time-out did not help
+                self.watchdog.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.watchdog.cancel()
-        self.popen.kill()
-        self.popen.communicate()
+        with shielded():
+            self.watchdog.cancel()
+            self.popen.kill()
+            self.popen.communicate()
 
     def wait_until_opened(self) -> None:
         event = self._event()
