@@ -90,7 +90,7 @@ async def test_an_inline_body_arrives_whole_and_a_clean_end_follows(bench: Platf
     assert messages == [{"type": "http.request", "body": b"hello", "more_body": False}, {"type": "http.disconnect"}]
 
 
-async def test_a_streamed_body_arrives_as_it_is_sent(bench: Platform) -> None:
+async def test_a_streamed_body_is_invited_and_arrives_as_it_is_sent(bench: Platform) -> None:
     async def app(scope, receive, send):
         await send(START)
         while True:
@@ -102,7 +102,7 @@ async def test_a_streamed_body_arrives_as_it_is_sent(bench: Platform) -> None:
     await bench.serve(app)
     call = bench.invoke(http_event("POST"), body="stream")
     relay = call.relay
-    await relay.until(lambda: relay.stream)
+    await relay.until(lambda: relay.invited)
     relay.stream.write(b"first")
     await relay.until(lambda: relay.body == b"first")
     relay.stream.write(b"second")

@@ -49,6 +49,7 @@ class StreamExchange(Exchange, BaseSink):
         self._readers = Waiters()
         self._writers = Waiters()
         self._drops = False
+        self._invited = False
         body = inline_body(event) if stamp.body == BODY_INLINE else b""
         if body:
             self._parts.append(body)
@@ -134,6 +135,10 @@ class StreamExchange(Exchange, BaseSink):
                 return b""
             if self.cut is not None or self.gone is not None:
                 raise ClientGone(self.cut or "the response is over, and nobody sends the rest of the body")
+            if not self._invited:
+                # A client that expects 100 Continue sends nothing before it knows that the body is wanted.
+                self._invited = True
+                self._wired.invite()
             await self._readers.wait()
 
     @property
