@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -274,6 +275,27 @@ async def test_an_endless_answer_to_head_ends(bench: Platform) -> None:
     call.relay.stream.cancel(Reason.NO_BODY)
     await call.relay.ended()
     assert await call.verdict() == "ok"
+
+
+async def test_an_answer_to_head_that_never_completes_is_given_up(
+    bench: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialback_bridge.invocation.BODYLESS_TIME", 0.05)
+    seen: list[str] = []
+
+    async def app(scope, receive, send):
+        await send(START)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("finally")
+
+    await bench.serve(app)
+    call = bench.invoke(http_event("HEAD"))
+    await call.relay.until(lambda: call.relay.head)
+    call.relay.stream.cancel(Reason.NO_BODY)
+    assert await call.verdict() == "ok"
+    assert seen == ["finally"]
 
 
 async def test_an_exception_before_the_head_is_a_500_with_its_type_and_text(bench: Platform) -> None:
