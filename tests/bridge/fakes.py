@@ -164,6 +164,7 @@ class Relay(BaseSink):
         self.taking = True
         self.refuse_with: Refusal | None = None
         self.silent = False
+        self.invited = False
 
     @property
     def body(self) -> bytes:
@@ -190,6 +191,10 @@ class Relay(BaseSink):
         self.parts.append(data)
         if self.taking and self.stream is not None:
             self.stream.consumed(len(data))
+        self.changes.changed()
+
+    def on_credit(self) -> None:
+        self.invited = True
         self.changes.changed()
 
     def on_trailers(self, fields: Fields) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -90,7 +91,7 @@ async def test_an_inline_body_arrives_whole_and_a_clean_end_follows(bench: Platf
     assert messages == [{"type": "http.request", "body": b"hello", "more_body": False}, {"type": "http.disconnect"}]
 
 
-async def test_a_streamed_body_arrives_as_it_is_sent(bench: Platform) -> None:
+async def test_a_streamed_body_is_invited_and_arrives_as_it_is_sent(bench: Platform) -> None:
     async def app(scope, receive, send):
         await send(START)
         while True:
@@ -102,7 +103,7 @@ async def test_a_streamed_body_arrives_as_it_is_sent(bench: Platform) -> None:
     await bench.serve(app)
     call = bench.invoke(http_event("POST"), body="stream")
     relay = call.relay
-    await relay.until(lambda: relay.stream)
+    await relay.until(lambda: relay.invited)
     relay.stream.write(b"first")
     await relay.until(lambda: relay.body == b"first")
     relay.stream.write(b"second")
@@ -274,6 +275,27 @@ async def test_an_endless_answer_to_head_ends(bench: Platform) -> None:
     call.relay.stream.cancel(Reason.NO_BODY)
     await call.relay.ended()
     assert await call.verdict() == "ok"
+
+
+async def test_an_answer_to_head_that_never_completes_is_given_up(
+    bench: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialback_bridge.invocation.BODYLESS_TIME", 0.05)
+    seen: list[str] = []
+
+    async def app(scope, receive, send):
+        await send(START)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("finally")
+
+    await bench.serve(app)
+    call = bench.invoke(http_event("HEAD"))
+    await call.relay.until(lambda: call.relay.head)
+    call.relay.stream.cancel(Reason.NO_BODY)
+    assert await call.verdict() == "ok"
+    assert seen == ["finally"]
 
 
 async def test_an_exception_before_the_head_is_a_500_with_its_type_and_text(bench: Platform) -> None:

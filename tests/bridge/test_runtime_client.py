@@ -191,7 +191,7 @@ async def test_a_worker_that_is_retired_finishes_what_runs(bench: Platform) -> N
     assert bench.serving is not None
     await asyncio.wait_for(bench.serving, BOUND)
     assert (await call.outcome()).kind == "response"
-    assert call.relay.body == b'"finished"'
+    assert call.relay.body == b"finished"
 
 
 async def test_one_410_retires_all_polls(bench: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Lambda response values: what a handler returns, as a response, and a collected response as such a value.
 
 The rules are those of Lambda Function URLs (payload format 2.0). A dict with `statusCode` is a response: `statusCode`,
-`headers`, `cookies`, `body`, `isBase64Encoded`. Anything else is the JSON body of a 200.
+`headers`, `cookies`, `body`, `isBase64Encoded`. A str is the body of a 200, anything else is that as JSON.
 """
 
 from __future__ import annotations
@@ -47,16 +47,19 @@ def to_json(value: Any) -> bytes:
 
 
 def infer(value: Any) -> Answer:
-    """The response that `value` stands for. Raises InvalidResponse."""
-    if not is_head(value):
-        body = to_json(value)
-        return Answer(200, [(b"content-type", JSON_TYPE), _length(body)], body)
-    status, fields, body = head_of(value)
-    names = {name for name, _ in fields}
-    if b"content-type" not in names:
+    """The response that `value` stands for. Raises InvalidResponse.
+
+    A whole body has a known length, so Content-Length is stated for it, whatever the value says.
+    """
+    if is_head(value):
+        status, fields, body = head_of(value)
+    else:
+        status, fields = 200, []
+        body = value.encode("utf-8", "replace") if isinstance(value, str) else to_json(value)
+    fields = [each for each in fields if each[0] not in (b"content-length", b"transfer-encoding")]
+    if all(name != b"content-type" for name, _ in fields):
         fields.append((b"content-type", JSON_TYPE))
-    if b"content-length" not in names:
-        fields.append(_length(body))
+    fields.append((b"content-length", b"%d" % len(body)))
     return Answer(status, fields, body)
 
 
@@ -64,7 +67,11 @@ def head_of(value: dict[str, Any]) -> tuple[int, list[Field], bytes]:
     """Status, header fields and body of a dict with `statusCode`. Raises InvalidResponse."""
     try:
         status = int(value["statusCode"])
-        fields = [_field(name, text) for name, text in (value.get("headers") or {}).items()]
+        fields = [
+            _field(name, one)
+            for name, text in (value.get("headers") or {}).items()
+            for one in (text if isinstance(text, list) else [text])
+        ]
         cookies: Iterable[str] = value.get("cookies") or ()
         fields += [_field("set-cookie", cookie) for cookie in cookies]
         return status, fields, _body(value)
@@ -73,7 +80,7 @@ def head_of(value: dict[str, Any]) -> tuple[int, list[Field], bytes]:
 
 
 def _field(name: str, value: object) -> Field:
-    text = ("true" if value else "false") if isinstance(value, bool) else str(value)
+    text = value if isinstance(value, str) else "" if value is None else to_json(value).decode()
     try:
         encoded = text.encode("latin-1")
     except UnicodeEncodeError:
@@ -88,12 +95,8 @@ def _body(value: dict[str, Any]) -> bytes:
     if not isinstance(body, (str, bytes)):
         return to_json(body)
     if value.get("isBase64Encoded"):
-        return base64.b64decode(body)
-    return body.encode() if isinstance(body, str) else body
-
-
-def _length(body: bytes) -> Field:
-    return b"content-length", b"%d" % len(body)
+        return base64.b64decode(body, validate=True)
+    return body.encode("utf-8", "replace") if isinstance(body, str) else body
 
 
 def collected(status: int, fields: list[Field], body: bytes) -> dict[str, Any]:

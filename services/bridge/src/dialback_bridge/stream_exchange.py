@@ -49,7 +49,7 @@ class StreamExchange(Exchange, BaseSink):
         self._readers = Waiters()
         self._writers = Waiters()
         self._drops = False
-        self._invited = not self._streams_body
+        self._invited = False
         body = inline_body(event) if stamp.body == BODY_INLINE else b""
         if body:
             self._parts.append(body)
@@ -123,10 +123,6 @@ class StreamExchange(Exchange, BaseSink):
         return self._ended and not self._parts
 
     async def read(self) -> bytes:
-        if not self._invited:
-            # The client may hold its body back until it is asked for (Expect: 100-continue).
-            self._invited = True
-            self._wired.invite()
         while True:
             if self.gone is not None and self.gone is not Reason.NO_BODY:
                 raise ClientGone("the client has gone")
@@ -139,6 +135,10 @@ class StreamExchange(Exchange, BaseSink):
                 return b""
             if self.cut is not None or self.gone is not None:
                 raise ClientGone(self.cut or "the response is over, and nobody sends the rest of the body")
+            if not self._invited:
+                # A client that expects 100 Continue sends nothing before it knows that the body is wanted.
+                self._invited = True
+                self._wired.invite()
             await self._readers.wait()
 
     @property
