@@ -113,10 +113,15 @@ class FakeRuntime:
             item = await self.waiting.get()
         finally:
             self.polls -= 1
+            self.changes.changed()
         if item is None:
             return web.Response(status=410)
         invocation, body, headers = item
-        headers = {"Lambda-Runtime-Aws-Request-Id": invocation, "Lambda-Runtime-Invoked-Function-Arn": "arn:x", **headers}
+        headers = {
+            "Lambda-Runtime-Aws-Request-Id": invocation,
+            "Lambda-Runtime-Invoked-Function-Arn": "arn:x",
+            **headers,
+        }
         return web.Response(body=body, headers=headers, content_type="application/json")
 
     async def _response(self, request: web.Request) -> web.Response:
@@ -468,5 +473,3 @@ async def platform() -> AsyncIterator[Platform]:
                 made.serving.cancel()
             await receiver.stop()
             await runtime.stop()
-
-

@@ -9,7 +9,7 @@ import pytest
 from dialback_bridge.entry import Kind
 from dialback_wire.payload import LAMBDA_LIMIT
 
-from .fakes import Platform, http_event
+from .fakes import BOUND, Platform, http_event
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 
@@ -162,3 +162,30 @@ async def test_a_payload_that_cannot_be_used_is_an_error_and_the_worker_goes_on(
     outcome = await bench.invoke_buffered(event)
     assert (outcome.kind, outcome.body["errorType"]) == ("error", "Dialback.BadPayload")
     assert (await bench.invoke_buffered({}, "next")).body == "fine"
+
+
+async def test_a_shut_down_ends_what_is_buffered(bench: Platform) -> None:
+    running = asyncio.Event()
+
+    async def handler(event, context):
+        running.set()
+        await asyncio.Event().wait()
+
+    await bench.serve(handler, Kind.LAMBDA)
+    bench.runtime.hand_out("plain", {})
+    await asyncio.wait_for(running.wait(), BOUND)
+    assert bench.worker is not None
+    bench.worker.retire()
+    bench.worker.retire()
+    assert (await bench.runtime.outcome("plain")).kind == "error"
+    assert bench.serving is not None
+    await asyncio.wait_for(bench.serving, BOUND)
+
+
+async def test_an_application_that_ends_without_an_answer_has_failed(bench: Platform) -> None:
+    async def app(scope, receive, send):
+        pass
+
+    await bench.serve(app)
+    outcome = await bench.invoke_buffered(http_event())
+    assert "returned without a response" in outcome.body["errorMessage"]

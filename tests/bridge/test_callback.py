@@ -1,4 +1,4 @@
-"""Dialling back: once or each time, refused or unreachable, and never anywhere but where the launch configuration says."""
+"""Dialling back: once or each time, refused or unreachable, and only where the launch configuration says."""
 
 import asyncio
 import os
@@ -111,15 +111,26 @@ async def test_a_receiver_that_goes_away_gets_no_new_streams_and_the_open_ones_f
     await bench.serve(application)
     application.go_on.clear()
     old = bench.invoke()
-    await bench.receiver.changes.until(lambda: application.calls == 1 or old.relay.stream)
+    await bench.receiver.changes.until(lambda: old.relay.stream)
+    (live,) = bench.receiver.live
     bench.receiver.muxes[0].go_away("draining")
-    socket = list(bench.receiver.live)[0]
-    await bench.receiver.changes.until(lambda: True)
-    application.go_on.set()
-    await old.outcome()
-    await bench.receiver.changes.until(lambda: socket not in bench.receiver.live)
-    assert (await bench.invoke().relay.ended()).verdict is Verdict.OK
+    new = bench.invoke()
+    await bench.receiver.changes.until(lambda: new.relay.stream)
     assert bench.receiver.sockets == 2
+    application.go_on.set()
+    assert (await new.relay.ended()).verdict is Verdict.OK
+    assert (await old.relay.ended()).verdict is Verdict.OK
+    await bench.receiver.changes.until(lambda: live not in bench.receiver.live)
+
+
+async def test_a_full_receiver_is_dialled_anew_once(bench: Platform) -> None:
+    application = Counting()
+    await bench.serve(application)
+    await bench.invoke().relay.ended()
+    full = bench.invoke()
+    full.relay.refuse_with = Refusal.UNAVAILABLE
+    assert (await full.outcome()).body["errorType"] == "Dialback.CallbackRefused"
+    assert (application.calls, bench.receiver.sockets) == (1, 2)
 
 
 async def test_a_socket_that_was_silent_for_long_is_asked_before_it_is_trusted(bench: Platform) -> None:
@@ -328,7 +339,11 @@ async def test_proxies_of_the_environment_are_not_used(bench: Platform, monkeypa
 
 
 def test_an_allowed_url_yields_the_lists_own_entry() -> None:
-    unix, tcp, other = Target("ws+unix", path="/run/r.sock"), Target("ws", "10.0.0.1", 8082), Target("wss", "h", 443, "/x")
+    unix, tcp, other = (
+        Target("ws+unix", path="/run/r.sock"),
+        Target("ws", "10.0.0.1", 8082),
+        Target("wss", "h", 443, "/x"),
+    )
     allowed = AllowList([unix, tcp, other])
     assert allowed.pick("ws+unix:///run/r.sock") is unix
     assert allowed.pick("ws://10.0.0.1:8082/callback/v1") is tcp

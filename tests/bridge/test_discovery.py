@@ -36,7 +36,12 @@ def write(folder: Path, **files: str) -> None:
     ("source", "name", "kind", "blocks"),
     [
         (ASGI, "app:app", Kind.ASGI, False),
-        ("class A:\n    async def __call__(self, scope, receive, send): pass\napplication = A()", "app:application", Kind.ASGI, False),
+        (
+            "class A:\n    async def __call__(self, scope, receive, send): pass\napplication = A()",
+            "app:application",
+            Kind.ASGI,
+            False,
+        ),
         ("def app(scope, receive, send): return None", "app:app", Kind.ASGI, False),
         ("async def app(*args): pass", "app:app", Kind.ASGI, False),
         (LAMBDA, "app:handler", Kind.LAMBDA, True),
@@ -45,7 +50,12 @@ def write(folder: Path, **files: str) -> None:
         ("def handler(event, context=None): yield 1", "app:handler", Kind.LAMBDA, True),
         ("def handler(event, context, extra=1): yield 1", "app:handler", Kind.LAMBDA, True),
         ("def app(event, context): pass", "app:app", Kind.LAMBDA, True),
-        ("import functools\ndef f(x, event, context): pass\nhandler = functools.partial(f, 1)", "app:handler", Kind.LAMBDA, True),
+        (
+            "import functools\ndef f(x, event, context): pass\nhandler = functools.partial(f, 1)",
+            "app:handler",
+            Kind.LAMBDA,
+            True,
+        ),
         ("async def handler(scope, receive, send): pass", "app:handler", Kind.ASGI, False),
         ("app = 3\n" + LAMBDA, "app:handler", Kind.LAMBDA, True),
     ],
@@ -203,8 +213,9 @@ def inspect(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
 
 def test_inspect_prints_one_line_of_json_whatever_the_user_prints(folder: Path) -> None:
     noise = "import os, sys\nprint('noise')\nos.write(1, b'more\\n')\nos.system('echo child')\n"
-    stubborn = "import threading, atexit\natexit.register(print, 'late')\nthreading.Thread(target=threading.Event().wait).start()\n"
-    write(folder, app=noise + stubborn + ASGI)
+    late = "import atexit\natexit.register(print, 'late')\n"
+    stubborn = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+    write(folder, app=noise + late + stubborn + ASGI)
     result = inspect(folder)
     assert result.returncode == 0
     assert json.loads(result.stdout) == {"entry": "app:app", "kind": "asgi", "blocks": False}

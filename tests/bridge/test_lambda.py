@@ -268,7 +268,10 @@ async def test_a_synchronous_handler_holds_its_slot_until_it_returns(bench: Plat
         (lambda e, c: 1 / 0, "ZeroDivisionError: division by zero"),
         (lambda e, c: {"statusCode": "soon"}, "the handler's response cannot be used"),
         (lambda e, c: {"statusCode": 200, "headers": {"x\u00e9": 1}}, "the handler's response cannot be used"),
-        (lambda e, c: {"statusCode": 200, "body": "abc", "isBase64Encoded": True}, "the handler's response cannot be used"),
+        (
+            lambda e, c: {"statusCode": 200, "body": "abc", "isBase64Encoded": True},
+            "the handler's response cannot be used",
+        ),
         (lambda e, c: {1, 2}, "the value that the handler gave cannot be written as JSON"),
         (lambda e, c: iter([{"statusCode": []}]), "the handler's response cannot be used"),
     ],

@@ -135,7 +135,9 @@ async def test_an_answer_to_next_that_is_unusable_means_that_the_platform_is_gon
 
 
 async def test_what_next_says_is_understood() -> None:
-    head = NEXT + b"Lambda-Runtime-Deadline-Ms: 123\r\nLambda-Runtime-Invoked-Function-Arn: arn\r\nContent-Length: 2\r\n"
+    head = (
+        NEXT + b"Lambda-Runtime-Deadline-Ms: 123\r\nLambda-Runtime-Invoked-Function-Arn: arn\r\nContent-Length: 2\r\n"
+    )
     no_deadline = NEXT + b"Lambda-Runtime-Deadline-Ms: 0\r\nContent-Length: 2\r\n"
     async with raw(*[b"HTTP/1.1 200 OK\r\n" + each + b"\r\n{}" for each in (head, no_deadline)]) as (pool, requests):
         client = runtime_client.RuntimeClient(pool, "h", None)
@@ -245,5 +247,3 @@ async def test_a_wrong_secret_is_the_end(bench: Platform) -> None:
     with pytest.raises(PlatformGone, match="403"):
         await client.next()
     assert bench.runtime.unauthorized == 1
-
-

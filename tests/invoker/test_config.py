@@ -36,12 +36,12 @@ def test_every_documented_key_is_taken(tmp_path: Path) -> None:
     config = load_config(tmp_path)
     assert config.env == {"GREETING": "hello"}
     assert config.timeouts.total == 4
-    assert config.concurrency_for("asgi") == 7
+    assert config.concurrency_for(blocks=True) == 7
 
 
-def test_concurrency_depends_on_the_kind_unless_it_is_set() -> None:
-    assert FunctionConfig().concurrency_for("asgi") == 100
-    assert FunctionConfig().concurrency_for("lambda") == 10
+def test_handlers_that_block_serve_fewer_at_once_unless_told_otherwise() -> None:
+    assert FunctionConfig().concurrency_for(blocks=False) == 100
+    assert FunctionConfig().concurrency_for(blocks=True) == 10
 
 
 def test_an_unknown_key_is_refused_with_its_line_and_a_suggestion() -> None:
@@ -144,8 +144,8 @@ def test_places_of_arrays_of_tables_and_dotted_keys() -> None:
     assert line_of(places, ("nowhere",)) is None
 
 
-def test_places_are_given_up_after_a_statement_of_a_thousand_lines() -> None:
-    assert key_lines("a = 1\nb = [\n" + "1,\n" * 1100 + "]\nc = 1\n") == {("a",): 1}
+def test_places_are_given_up_after_a_statement_of_hundreds_of_lines() -> None:
+    assert key_lines("a = 1\nb = [\n" + "1,\n" * 300 + "]\nc = 1\n") == {("a",): 1}
 
 
 @pytest.mark.parametrize("name", ["a", "A-b_9", "_x", "9", "x" * 64])

@@ -310,7 +310,7 @@ def test_the_entry_is_found_by_name_in_a_fixed_order(tmp_path: Path) -> None:
 
 
 def test_what_the_compiler_gives_up_on_is_a_syntax_error(tmp_path: Path) -> None:
-    for source in (b"x = \0", b"(" * 5000, b"# coding: nonsense\n", b"x = '\xff'\n"):
+    for source in (b"x = \0", b"(" * 5000, b"# coding: nonsense\n", b"x = '\xff'\n", b"x = " + b"-" * 50_000 + b"1"):
         (tmp_path / "app.py").write_bytes(source)
         with pytest.raises(EntryError) as caught:
             check_syntax(tmp_path, Path("app.py"))
@@ -326,6 +326,28 @@ def scripted(script: str, time_limit: float = 10.0) -> BridgeInspector:
 async def test_the_inspectors_last_line_counts_whatever_the_function_prints(tmp_path: Path) -> None:
     script = 'print("{}"); print("hello"); print(\'{"kind": "lambda", "entry": "app:handler"}\'); print("[1]")'
     assert await scripted(script).inspect(tmp_path, FunctionConfig()) == Inspected("lambda", "app:handler")
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"app.py": "async def app(scope, receive, send): ..."}, Inspected("asgi", "app:app")),
+        ({"main.py": "async def handler(event, context): ..."}, Inspected("lambda", "main:handler")),
+        ({"function.py": "def handler(event, context): ..."}, Inspected("lambda", "function:handler", blocks=True)),
+    ],
+)
+async def test_the_bridge_tells_what_a_function_is(tmp_path: Path, files: dict[str, str], found: Inspected) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert await BridgeInspector().inspect(tmp_path, FunctionConfig()) == found
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
+
+
+async def test_the_bridge_tells_where_an_import_fails(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import os\nimport no_such_module\n")
+    with pytest.raises(EntryError, match=r"app\.py:2: .*no_such_module") as caught:
+        await BridgeInspector().inspect(tmp_path, FunctionConfig())
+    assert caught.value.source == "import no_such_module"
 
 
 async def test_the_inspection_gets_the_functions_environment_and_none_of_ours(

@@ -26,6 +26,7 @@ def deployment(function: str = "chat", number: int = 1, **changes: object) -> De
         entry="app:app",
         config=FunctionConfig(timeouts=Timeouts(head=5), env={"A": "b"}),
         created_at=float(number),
+        blocks=True,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 

@@ -108,6 +108,7 @@ class Control:
     """The running API and what stands behind it."""
 
     def __init__(self, services: Services, platform: Platform, url: str, token: str, data: DataFolder) -> None:
+        self.server: ControlServer
         self.services = services
         self.platform = platform
         self.url = url
@@ -147,10 +148,11 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     await logs.start()
     services = Services(platform, deployer, registry, store, recorder, logs)
     token = await ControlToken.load(data.control_token, store)
-    app = create_app(services, token, hosts=["control.example"], page=page)
+    app = create_app(services, token, hosts=["control.example", "fd00::1"], page=page)
     server = ControlServer(app, "127.0.0.1", 0)
     port = await server.start()
     made = Control(services, platform, f"http://127.0.0.1:{port}", data.control_token.read_text().strip(), data)
+    made.server = server
     yield made
     await made.session.close()
     await logs.close()

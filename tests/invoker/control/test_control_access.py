@@ -58,7 +58,7 @@ async def test_a_foreign_host_is_refused(control: Any, host: str) -> None:
     assert (status, body["error"]["code"]) == (403, "foreign_host")
 
 
-@pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "[::1]:8081", "control.example:80"])
+@pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "[::1]:8081", "control.example:80", "[fd00::1]:80"])
 async def test_our_own_names_are_answered_whatever_the_port(control: Any, host: str) -> None:
     assert (await control.ask("GET", "/v1/functions", headers={"Host": host}))[0] == 200
 

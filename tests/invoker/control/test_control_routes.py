@@ -182,8 +182,11 @@ async def test_followed_logs_end_when_the_platform_stops(control: Any) -> None:
     async with control.session.get("/v1/functions/chat/logs?follow=1") as response:
         control.services.logs.append("chat", "live")
         await asyncio.wait_for(response.content.readline(), 5)
-        await control.services.logs.close()
-        assert await asyncio.wait_for(response.content.read(), 5) == b""
+        control.services.logs.append("chat", "last words")
+        stopping = asyncio.create_task(control.server.stop())
+        rest = await asyncio.wait_for(response.content.read(), 5)
+        assert [json.loads(line)["line"] for line in rest.splitlines()] == ["last words"]
+        await asyncio.wait_for(stopping, 5)
 
 
 async def test_a_ticket_is_for_a_function_that_is_there(control: Any) -> None:

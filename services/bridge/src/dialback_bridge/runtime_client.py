@@ -56,7 +56,9 @@ class Failure:
     def to_json(self) -> bytes:
         """The body of an error call."""
         # ASCII, so that text which is no proper Unicode can be told as well.
-        return json.dumps({"errorType": self.type, "errorMessage": self.message, "stackTrace": list(self.trace)}).encode()
+        return json.dumps(
+            {"errorType": self.type, "errorMessage": self.message, "stackTrace": list(self.trace)}
+        ).encode()
 
 
 class RuntimeClient:

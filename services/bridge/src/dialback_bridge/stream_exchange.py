@@ -49,6 +49,7 @@ class StreamExchange(Exchange, BaseSink):
         self._readers = Waiters()
         self._writers = Waiters()
         self._drops = False
+        self._invited = not self._streams_body
         body = inline_body(event) if stamp.body == BODY_INLINE else b""
         if body:
             self._parts.append(body)
@@ -122,6 +123,10 @@ class StreamExchange(Exchange, BaseSink):
         return self._ended and not self._parts
 
     async def read(self) -> bytes:
+        if not self._invited:
+            # The client may hold its body back until it is asked for (Expect: 100-continue).
+            self._invited = True
+            self._wired.invite()
         while True:
             if self.gone is not None and self.gone is not Reason.NO_BODY:
                 raise ClientGone("the client has gone")

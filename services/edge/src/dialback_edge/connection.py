@@ -1,8 +1,9 @@
 """One client's connection: reads one request at a time, in order, and gives each to an exchange.
 
 The phases follow RFC 9112, 9. A connection is IDLE, reads a HEAD, is in an EXCHANGE, perhaps DISCARDs the rest of a
-body that nobody wants, and is IDLE again. In the end it LINGERs (all is said; the client's bytes are read and dropped so
-that it gets to see the answer), is CLOSING (what was written still leaves) or RESETTING (then RST tells of a truncation).
+body that nobody wants, and is IDLE again. In the end it LINGERs (all is said; the client's bytes are read and dropped
+so that it gets to see the answer), is CLOSING (what was written still leaves) or RESETTING (then RST tells of a
+truncation).
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from .context import EdgeContext
 from .errors import Rejected
 from .exchange import Exchange
 from .forwarded import Peer
+from .outgoing import Outgoing
 from .presence import SocketLike, close_with_reset, has_left, unsent
 from .request_reader import RequestReader
 from .write_stall import WriteStall
@@ -57,6 +59,8 @@ class ClientConnection(asyncio.Protocol):
         "_last",
         "_late_record",
         "_linger_left",
+        "_loop",
+        "_out",
         "_reader",
         "_stall",
         "_transport",
@@ -69,6 +73,7 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, edge: EdgeContext, loop: asyncio.AbstractEventLoop) -> None:
         self._edge = edge
+        self._loop = loop
         self.now = loop.time
         self.phase = Phase.IDLE
         self.write_paused = False
@@ -90,6 +95,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
         self._transport = cast(asyncio.Transport, transport)
+        self._out = Outgoing(self._loop, self._transport)
         settings = self._edge.settings
         self._transport.set_write_buffer_limits(settings.limits.write_buffer, settings.limits.write_buffer // 4)
         self.peer = Peer(_address(transport, "peername"), settings.trusted_proxies)
@@ -111,6 +117,10 @@ class ClientConnection(asyncio.Protocol):
                 self._close()
         elif self._reader.body is not None:
             self._read_body(data)
+            if phase is Phase.DISCARD:
+                self._linger_left -= len(data)
+                if self._linger_left < 0 and self.phase is Phase.DISCARD:
+                    self._finish()
         else:
             self._reader.keep(data)
             self._bound_pipeline()
@@ -126,7 +136,7 @@ class ClientConnection(asyncio.Protocol):
             # The client may still read. The function gets a disconnect, never a clean end.
             exchange.upload_failed(Rejected(400, "body_cut_short", "The request's body ended before its end."))
         else:
-            exchange.client_left()
+            exchange.abandon("C", "the client left")
             self._abort()
 
     def pause_writing(self) -> None:
@@ -150,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
         self._edge.forget(self)
         self._say_late_record("CE")
         if self._exchange is not None:
-            self._exchange.client_left()
+            self._exchange.abandon("C", "the client left")
             self._exchange = None
 
     # --- reading requests ---------------------------------------------------------------------------------------------
@@ -172,8 +182,7 @@ class ClientConnection(asyncio.Protocol):
         """Start the next exchange if its head is complete."""
         reader, timeouts = self._reader, self._edge.settings.timeouts
         if self.phase is Phase.IDLE:
-            reader.skip_empty_line()
-            if not reader.waiting:
+            if not reader.has_begun():
                 return False
             self._first_byte_at = self.now()
             self._set_phase(Phase.HEAD, timeouts.head)
@@ -232,7 +241,7 @@ class ClientConnection(asyncio.Protocol):
     def _note_lost_head(self) -> None:
         self._set_phase(Phase.CLOSING)
         exchange = Exchange(self, self._edge, None, self._first_byte_at)
-        exchange.client_left("the client left within a request's head", phase="R")
+        exchange.abandon("C", "the client left within a request's head", phase="R")
 
     # --- what the exchange uses ---------------------------------------------------------------------------------------
 
@@ -243,10 +252,8 @@ class ClientConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Bytes for the client, in order. Nothing happens when it is gone."""
-        # Under uvloop a write to a closed transport raises.
-        if data and not self._transport.is_closing():
-            self._stall.written += len(data)
-            self._transport.write(data)
+        if data:
+            self._out.write(data)
 
     def must_close(self, *, final: bool) -> bool:
         """Whether the answer that begins (or, `final`, is whole) is this connection's last."""
@@ -268,6 +275,7 @@ class ClientConnection(asyncio.Protocol):
 
     def answered(self, keep_alive: bool) -> None:
         """The answer is completely written."""
+        self._out.flush()
         self._exchange = None
         if self.phase in _ENDING:
             return
@@ -276,6 +284,7 @@ class ClientConnection(asyncio.Protocol):
         if not keep_alive:
             self._finish()
         elif self.upload_pending:
+            self._linger_left = self._edge.settings.limits.discard
             self._set_phase(Phase.DISCARD, timeouts.linger)
         else:
             self._set_phase(Phase.IDLE, timeouts.idle)
@@ -283,6 +292,7 @@ class ClientConnection(asyncio.Protocol):
 
     def truncated(self, *, reset: bool) -> None:
         """The answer is not complete and will not be: what was written leaves, then the client sees that."""
+        self._out.flush()
         self._exchange = None
         if self.phase in _ENDING:
             return
@@ -325,14 +335,19 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, with RST."""
         if self._exchange is not None:
-            self._exchange.cut()
+            self._exchange.abandon("K", "the edge stops", Reason.SHUTDOWN)
+            self._exchange = None
         self._abort()
 
     def tick(self, now: float) -> None:
         """Look at the clocks."""
-        if self._stall.check(now, self._transport.get_write_buffer_size()):
+        waiting = self._transport.get_write_buffer_size()
+        if waiting:
+            # What the kernel holds counts as waiting too: its buffer may take megabytes, and wakes us seldom.
+            waiting += unsent(self._socket())
+        if self._stall.check(now, self._out.written, waiting):
             if self._exchange is not None:
-                self._exchange.client_stalled()
+                self._exchange.abandon("c", "the client stopped reading")
             self._say_late_record("cD")
             self._abort()
         elif self.phase is Phase.EXCHANGE:
@@ -359,7 +374,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange is None:
             return
         if self._holds and has_left(self._socket()):
-            exchange.client_left("the client left while reading from it was paused")
+            exchange.abandon("C", "the client left while reading from it was paused")
             self._abort()
             return
         if self.upload_pending and self._deadline:
@@ -410,6 +425,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.close()
 
     def _abort(self) -> None:
+        self._out.drop()
         if self.phase is not Phase.CLOSED:
             close_with_reset(self._socket())
             self._set_phase(Phase.CLOSING)

@@ -5,6 +5,7 @@ before the head, and a truncation that the client can see after it.
 """
 
 import json
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ from .verdicts import error_of, log_code
 
 if TYPE_CHECKING:
     from .connection import ClientConnection
+
+_log = logging.getLogger("dialback.edge")
 
 HEALTH = b"/_dialback/health"
 _RESERVED = b"/_dialback/"
@@ -98,6 +101,10 @@ class Exchange(BaseSink):
                 self.refuse(rejected)
             except UpstreamUnavailable as error:
                 self._fail(503, "no_upstream", str(error), log="IR", retry_after=error.retry_after)
+            except Exception as error:
+                # A bug, on this side of the link; it must not take the connection's other requests with it.
+                _log.exception("request %s could not be opened", self._id)
+                self._fail(502, "internal_error", "The request could not be passed on.", log="IR", detail=repr(error))
 
     def refuse(self, rejected: Rejected) -> None:
         """Answer with an error of our own making; the upstream has not seen the request."""
@@ -278,18 +285,12 @@ class Exchange(BaseSink):
         if owed and not self.over and self._stream is not None:
             self._stream.consumed(owed)
 
-    def client_left(self, why: str = "the client left", phase: str = "") -> None:
-        """Nobody waits for the answer any more."""
+    def abandon(self, who: str, why: str, reason: Reason = Reason.CLIENT_GONE, phase: str = "") -> None:
+        """There is nobody to answer any more. `who` ended it, as in the log's codes."""
         if not self.over:
             phase = phase or ("D" if self.head_sent else "R" if self._connection.upload_pending else "H")
-            self._cancel(Reason.CLIENT_GONE, why)
-            self._close("C" + phase, why)
-
-    def client_stalled(self) -> None:
-        """The client is there and reads nothing."""
-        if not self.over:
-            self._cancel(Reason.CLIENT_GONE, "the client stopped reading")
-            self._close("cD", "the client stopped reading")
+            self._cancel(reason, why)
+            self._close(who + phase, why)
 
     def cut(self) -> None:
         """The grace of a drain is over."""

@@ -32,8 +32,10 @@ class Deployment:
     config: FunctionConfig
     created_at: float
     """Unix time in seconds"""
+    blocks: bool = False
+    """whether the handler is synchronous, so that each invocation holds a thread"""
 
     @property
     def concurrency(self) -> int:
         """Invocations that one worker of this deployment serves at once."""
-        return self.config.concurrency_for(self.kind)
+        return self.config.concurrency_for(self.blocks)

@@ -6,7 +6,7 @@
     entry = "app:app"             default: found by file name and by what the file exports
     mode = "callback"             buffered, callback
     callback_socket = "keep"      keep, each
-    concurrency = 100             default: by the kind of handler, see `concurrency_for`
+    concurrency = 100             default: 10 for handlers that run in threads
     max_workers = 4
     memory_mb = 256
     idle_seconds = 300            an idle worker lives this long; 0: it stops at once
@@ -47,8 +47,8 @@ SET_BY_PLATFORM: Final = ("DIALBACK_", "AWS_LAMBDA_", "LAMBDA_TASK_ROOT", "_HAND
 
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_USUAL_CONCURRENCY: Final = {"asgi": 100}
-_THREADS: Final = 10  # handlers that run in threads
+_ASYNC: Final = 100  # invocations at once of handlers that share an event loop
+_THREADS: Final = 10  # of handlers that run in threads
 
 
 def _one_of(now: Sequence[str], later: Sequence[str] = ()) -> BeforeValidator:
@@ -137,9 +137,9 @@ class FunctionConfig(_Strict):
     timeouts: Timeouts = Timeouts()
     env: dict[Variable, Value] = Field(default_factory=dict)
 
-    def concurrency_for(self, kind: str) -> int:
-        """Invocations that one worker serves at once: as configured, else 100 for async handlers and 10 for others."""
-        return self.concurrency or _USUAL_CONCURRENCY.get(kind, _THREADS)
+    def concurrency_for(self, blocks: bool) -> int:
+        """Invocations that one worker serves at once: as configured, else 10 if the handler blocks and 100 if not."""
+        return self.concurrency or (_THREADS if blocks else _ASYNC)
 
 
 def load_config(folder: Path) -> FunctionConfig:

@@ -105,7 +105,7 @@ class LogBook:
             for line in await self.read(function, since=since, limit=limit):
                 last = line.seq
                 yield line
-            while not self._closed and (found := await queue.get()) is not None:
+            while not (self._closed and queue.empty()) and (found := await queue.get()) is not None:
                 if found.seq > last:
                     yield found
         finally:
@@ -113,14 +113,18 @@ class LogBook:
             if not self._followers[key]:
                 del self._followers[key]
 
-    async def close(self) -> None:
-        """Store what is queued and end all followers."""
+    def end_followers(self) -> None:
+        """Let every `follow` come to its end, after the lines that it was given already, and take no new ones."""
         self._closed = True
         for queues in self._followers.values():
             for queue in queues:
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(None)
+
+    async def close(self) -> None:
+        """Store what is queued and end all followers."""
+        self.end_followers()
         await self._batcher.close()
 
     def _take(

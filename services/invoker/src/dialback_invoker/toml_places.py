@@ -12,7 +12,7 @@ from typing import Any, Final
 import tomllib
 
 KeyPath = tuple[str, ...]
-_LONGEST_STATEMENT: Final = 1000  # lines; past it places are given up, for joining is quadratic in a statement's lines
+_LONGEST_STATEMENT: Final = 200  # lines; past it places are given up, for joining is quadratic in a statement's lines
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:

@@ -47,10 +47,14 @@ def create_app(
     async def openapi(_: web.Request) -> web.Response:
         return answer_raw(document)
 
+    async def end_followers(_: web.Application) -> None:
+        services.logs.end_followers()
+
     app = web.Application(middlewares=[envelope, guard(token, {*LOOPBACK, *hosts})])
     for route in routes:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/openapi.json", openapi)
     app.router.add_routes(page_routes(page))
     app.on_response_prepare.append(label)
+    app.on_shutdown.append(end_followers)
     return app

@@ -28,7 +28,7 @@ _GUARDED: Final = "/v1"
 
 def guard(token: ControlToken, hosts: Collection[str]) -> Middleware:
     """Refuses foreign hosts and origins with 403, and what is below /v1 without the token with 401."""
-    names = frozenset(host.lower() for host in hosts)
+    names = frozenset(_bracketed(host.lower()) for host in hosts)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -95,6 +95,10 @@ def _only(request: web.Request, name: str) -> str | None:
 
 def _needs_token(path: str) -> bool:
     return path == _GUARDED or path.startswith(_GUARDED + "/")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _host_name(host: str) -> str:

@@ -128,6 +128,7 @@ class Deployer:
             entry=found.entry,
             config=config,
             created_at=self._clock(),
+            blocks=found.blocks,
         )
         # Who cancels us may not do so between the rename, the store's commit and the activation: they belong together.
         commit = asyncio.ensure_future(self._commit(staging, deployment))

@@ -2,8 +2,8 @@
 
     python -P -m dialback_bridge inspect --dir DIR [--entry ENTRY]
 
-prints one line of JSON: {"entry": "app:app", "kind": "asgi"} and exit code 0, or {"error": {"message", "file", "line",
-"source"}} and exit code 3. What the function itself prints while it is imported comes before that line.
+prints one line of JSON: {"entry": "app:app", "kind": "asgi", "blocks": false} and exit code 0, or {"error": {"message",
+"file", "line", "source"}} and exit code 3. What the function itself prints while it is imported comes before that line.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ KINDS: Final = frozenset({"asgi", "lambda"})
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a function is: ``asgi`` or ``lambda``, and the ``module:attribute`` that serves."""
+    """What a function is: ``asgi`` or ``lambda``; the ``module:attribute`` that serves; whether it is synchronous."""
 
     kind: str
     entry: str
+    blocks: bool = False
 
 
 class Inspector(Protocol):
@@ -151,7 +152,7 @@ def _verdict(code: int, out: bytes, err: bytes) -> Inspected:
         )
     kind, entry = answer.get("kind"), answer.get("entry")
     if code == 0 and kind in KINDS and isinstance(entry, str):
-        return Inspected(kind, entry)
+        return Inspected(kind, entry, answer.get("blocks") is True)
     end = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     last = err.decode("utf-8", "replace").strip().rpartition("\n")[2][:500]
     said = f"; its last words: {last}" if last else ""

@@ -19,7 +19,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
         """CREATE TABLE deployments (
             id TEXT PRIMARY KEY, function_key TEXT NOT NULL, function TEXT NOT NULL, bundle TEXT NOT NULL,
-            kind TEXT NOT NULL, entry TEXT NOT NULL, config TEXT NOT NULL, created_at REAL NOT NULL)""",
+            kind TEXT NOT NULL, entry TEXT NOT NULL, config TEXT NOT NULL, created_at REAL NOT NULL,
+            blocks INTEGER NOT NULL)""",
         "CREATE INDEX deployments_by_function ON deployments (function_key, created_at)",
         """CREATE TABLE functions (
             key TEXT PRIMARY KEY, name TEXT NOT NULL,

@@ -16,7 +16,7 @@ from dialback_invoker.store.database import Database
 from dialback_invoker.store.port import LogLine, Retention, Trace
 
 DETAILS: Final = frozenset({"marks", "gaps", "blocked", "payload", "frames", "frames_dropped"})
-_DEPLOYMENT: Final = "d.id, d.function, d.bundle, d.kind, d.entry, d.config, d.created_at"
+_DEPLOYMENT: Final = "d.id, d.function, d.bundle, d.kind, d.entry, d.config, d.created_at, d.blocks"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict).decode
 
@@ -48,12 +48,12 @@ class SqliteStore:
 
     async def add_deployment(self, deployment: Deployment) -> None:
         d, key = deployment, name_key(deployment.function)
-        row = (d.id, key, d.function, d.bundle, d.kind, d.entry, d.config.model_dump_json(), d.created_at)
+        row = (d.id, key, d.function, d.bundle, d.kind, d.entry, d.config.model_dump_json(), d.created_at, d.blocks)
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(
-                "INSERT INTO deployments (id, function_key, function, bundle, kind, entry, config, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO deployments (id, function_key, function, bundle, kind, entry, config, created_at, blocks)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
             db.execute(
@@ -180,9 +180,9 @@ class SqliteStore:
         await self._database.write(work)
 
 
-def _deployment(row: tuple[str, str, str, str, str, str, float]) -> Deployment:
-    identity, function, bundle, kind, entry, config, created_at = row
-    return Deployment(identity, function, bundle, kind, entry, _stored_config(config), created_at)
+def _deployment(row: tuple[str, str, str, str, str, str, float, int]) -> Deployment:
+    identity, function, bundle, kind, entry, config, created_at, blocks = row
+    return Deployment(identity, function, bundle, kind, entry, _stored_config(config), created_at, bool(blocks))
 
 
 def _stored_config(text: str) -> FunctionConfig:
