@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.invoker.workers.conftest import STANDIN, Platform, alive, descriptors, within
 
-from dialback_invoker.launchers import process_worker
+from dialback_invoker.launchers import proc, process_worker
 from dialback_invoker.launchers.base import AllowedUrl, LaunchFailed, WorkerControl, WorkerSpec
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.lease import WorkerDied
@@ -102,6 +102,19 @@ async def test_a_worker_that_dies_takes_its_grandchildren_along(
     os.kill(worker.pid or 0, signal.SIGKILL)
     await within(worker.gone())
     assert not any(map(alive, pids))
+    await within(pool.stop(0))
+    await launcher.close()
+
+
+@pytest.mark.parametrize("use_cgroups", [False, True])
+async def test_a_process_that_keeps_forking_away_is_caught(run_dir: Path, spec: WorkerSpec, use_cgroups: bool) -> None:
+    launcher = ProcessLauncher(run_dir, command=STANDIN, use_cgroups=use_cgroups)
+    platform = Platform(launcher, spec)
+    pool = platform.pool()
+    await platform.call(pool, do="run")
+    worker = pool.workers[0]
+    await within(worker.kill(), 5)
+    assert [proc.marked(run_dir, proc.everyone()) for _ in range(20)] == [[]] * 20
     await within(pool.stop(0))
     await launcher.close()
 

@@ -145,6 +145,16 @@ def test_a_signal_goes_to_the_process_that_was_meant(sleeper: subprocess.Popen[b
     assert proc.kill_all(lambda: [gone], rounds=1) == 0
 
 
+def test_who_escapes_every_look_is_hit_with_its_group(sleeper: subprocess.Popen[bytes]) -> None:
+    seen = proc.look(sleeper.pid)
+    assert seen is not None
+    gone = proc.Process(2**22 + 1, "S", 1, seen.group, seen.session, 1)  # it has become another by the time we strike
+    assert proc.kill_all(lambda: [gone], rounds=proc.PATIENT_ROUNDS) == 0
+    assert alive(sleeper.pid)
+    proc.kill_all(lambda: [gone], rounds=proc.PATIENT_ROUNDS + 2)
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
 def test_without_pidfds_the_start_time_is_looked_at(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
