@@ -117,9 +117,9 @@ class FakePlatform:
         async def serve() -> None:
             runners = []
             for app in (self._control(), self._public()):
-                runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+                runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
                 await runner.setup()
-                await web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1).start()
+                await web.TCPSite(runner, "127.0.0.1", 0).start()
                 runners.append(runner)
             self.control_url, self.public_url = (f"http://127.0.0.1:{runner.addresses[0][1]}" for runner in runners)
             started.set()
@@ -127,9 +127,16 @@ class FakePlatform:
             for runner in runners:
                 await runner.cleanup()
 
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(serve()))
+        def run() -> None:
+            try:
+                self._loop.run_until_complete(serve())
+            finally:
+                started.set()
+
+        self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
         assert started.wait(10)
+        assert self.public_url
 
     def stop(self) -> None:
         self.gate.set()

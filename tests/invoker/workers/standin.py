@@ -156,3 +156,5 @@ for poller in pollers:
     poller.start()
 for poller in pollers:
     poller.join()
+while entry == "outlives":
+    signal.pause()

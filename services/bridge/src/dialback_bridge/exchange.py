@@ -41,6 +41,8 @@ class Exchange(ABC):
         """The payload without Dialback's own key."""
         self.gone: Reason | str | None = None
         """Why nobody wants the response any more; None while somebody does."""
+        self.cut: str | None = None
+        """How the request's body was cut short, if it was."""
         self.started = False
         """Whether the head was given."""
         self.complete = False

@@ -12,6 +12,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from dialback_wire import payload
@@ -64,6 +65,8 @@ class Invocations:
         except EventError as error:
             await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
+        # The payload's bytes hold the token, and are of no more use.
+        delivery = replace(delivery, event=b"")
         scope = log_capture.Scope(delivery.id if stamp is None else stamp.invocation)
         log_capture.current.set(scope)
         try:
@@ -113,9 +116,8 @@ class Invocations:
             verdict = Verdict.OK
         elif isinstance(error, AnswerError):
             verdict, status, code, detail = Verdict.ERROR, error.status, error.code, error.detail
-        elif isinstance(error, ClientGone):
-            # The request's body was cut short, and the handler let it pass.
-            verdict, status, code, detail = Verdict.TRUNCATED, 400, "request_truncated", str(error)
+        elif error is not None and exchange.cut is not None:
+            verdict, status, code, detail = Verdict.TRUNCATED, 400, "request_truncated", exchange.cut
         else:
             shown = error or HandlerFailed("the handler gave no response")
             verdict, status, code, detail = Verdict.ERROR, 500, "handler_error", _describe(shown)
@@ -157,6 +159,8 @@ class Invocations:
         When nobody wants the rest and it does not notice, it is cancelled. What it does after a complete response is
         its own, until the deadline.
         """
+        if exchange.gone is not None:
+            return ClientGone("the client has gone before the handler was called")
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._call(exchange))
         timers: list[asyncio.TimerHandle] = []
@@ -201,7 +205,7 @@ class Invocations:
         except (ClientGone, AnswerError) as error:
             return error
         except BaseException as error:  # SystemExit too: one invocation must not take the others with it
-            if exchange.gone is None or not isinstance(error, OSError):
+            if exchange.cut is None and not _follows_from_leaving(error):
                 self._log_failure(error)
             return error
         return None
@@ -210,6 +214,16 @@ class Invocations:
         scope = log_capture.current.get()
         text = "".join(traceback.format_exception(type(error), error, _below_bridge(error)))
         self._log.emit(scope.id, "log", "ERROR", text.rstrip().split("\n"))
+
+
+def _follows_from_leaving(error: BaseException) -> bool:
+    """Whether `error` came of a ClientGone, as when a framework puts its own exception in that one's place."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ClientGone):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def _below_bridge(error: BaseException) -> Any:
@@ -226,10 +240,10 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _describe(error: BaseException) -> str:
+    """What the client may be told of it, in proper Unicode."""
     shown = _cause(error)
-    if isinstance(shown, HandlerFailed):
-        return str(shown)[:MAX_DETAIL]
-    return f"{type(shown).__name__}: {shown}".removesuffix(": ")[:MAX_DETAIL]
+    text = str(shown) if isinstance(shown, HandlerFailed) else f"{type(shown).__name__}: {shown}".removesuffix(": ")
+    return text[:MAX_DETAIL].encode("utf-8", "replace").decode()
 
 
 def _word(why: Reason | str) -> str:

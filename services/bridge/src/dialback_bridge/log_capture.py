@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MAX_LINE = 64 * 1024
-"""Characters after which an unfinished line is sent in parts."""
+"""Characters of a line; longer ones are sent in parts."""
 
 DEFAULT_LEVEL = "INFO"
 """The level of what was printed and states none."""
@@ -74,10 +74,10 @@ class LogSink:
         key = (stream, threading.get_ident())
         with self._lock:
             whole = scope.partial.pop(key, "") + text
-            *lines, rest = whole.split("\n")
-            while len(rest) > MAX_LINE:
-                lines.append(rest[:MAX_LINE])
-                rest = rest[MAX_LINE:]
+            *finished, rest = whole.split("\n")
+            lines = [part for line in finished for part in _parts(line)]
+            *more, rest = _parts(rest)
+            lines += more
             if rest:
                 scope.partial[key] = rest
         if lines:
@@ -93,6 +93,11 @@ class LogSink:
     def close_outside(self) -> None:
         """Send the unfinished lines that belong to no invocation."""
         self.close(_outside)
+
+
+def _parts(line: str) -> list[str]:
+    """`line` in parts that are not too long; one part when it is empty."""
+    return [line[at : at + MAX_LINE] for at in range(0, len(line), MAX_LINE)] or [line]
 
 
 class _Bytes(io.RawIOBase):

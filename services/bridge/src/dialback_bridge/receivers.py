@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from dialback_wire.errors import LocalError
-from dialback_wire.messages import Verdict
+from dialback_wire.messages import Refusal, Verdict
 
 from .callback_url import AllowList, CallbackNotAllowed, Target
 from .event import Stamp
@@ -64,7 +64,7 @@ class Receivers:
 
     def release(self, socket: ReceiverSocket) -> None:
         """An invocation is over. A socket that nobody will use again is closed."""
-        if not socket.mux.streams and not (self._keep and socket.usable):
+        if not socket.mux.streams and not (socket.usable and self._is_kept(socket)):
             socket.close()
 
     async def close(self, within: float = 1.0) -> None:
@@ -92,15 +92,17 @@ class Receivers:
                 continue
             try:
                 await exchange.attach(stream)
-            except StreamLost:
-                # It died before the token was accepted, so nothing has run. A kept socket may have been dead for long;
-                # should the token have been consumed all the same, the next socket is told so.
-                self._forget(socket)
-                if fresh:
+            except (StreamLost, StreamRefused) as error:
+                # The token was not accepted, so nothing has run. A kept socket may have been dead for long, or its
+                # receiver about to go away; should the token have been consumed all the same, the next socket is told.
+                if fresh or (isinstance(error, StreamRefused) and error.code != Refusal.UNAVAILABLE):
+                    self.release(socket)
                     raise
+                self._forget(socket)
                 continue
             except asyncio.CancelledError:
                 stream.end(Verdict.UNAVAILABLE, code="dial_timeout")
+                self.release(socket)
                 raise
             return socket
 
@@ -138,16 +140,21 @@ class Receivers:
         socket.abort()
         return False
 
-    def _forget(self, socket: ReceiverSocket) -> None:
+    def _is_kept(self, socket: ReceiverSocket) -> bool:
         task = self._kept.get(socket.target)
-        if (
+        return (
             task is not None
             and task.done()
             and not task.cancelled()
             and not task.exception()
             and task.result() is socket
-        ):
+        )
+
+    def _forget(self, socket: ReceiverSocket) -> None:
+        """Open nothing more on `socket`; it closes when its last stream is over."""
+        if self._is_kept(socket):
             del self._kept[socket.target]
+        self.release(socket)
 
     async def _dial(self, target: Target, token: str) -> ReceiverSocket:
         socket = await dial(target, token, self._dial_timeout, on_over=self._over, clock=self._clock)
@@ -155,7 +162,8 @@ class Receivers:
         return socket
 
     def _over(self, socket: ReceiverSocket) -> None:
-        self._forget(socket)
+        if self._is_kept(socket):
+            del self._kept[socket.target]
         self._sockets.discard(socket)
         if not self._sockets:
             self._gone.set()

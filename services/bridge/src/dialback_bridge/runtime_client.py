@@ -9,7 +9,7 @@ import functools
 import json
 import re
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .http_connection import HttpGone, HttpPool, HttpResponse, connect_tcp, connect_unix
@@ -36,7 +36,7 @@ class Delivery:
     function_arn: str
     client_context: str | None
     identity: str | None
-    event: bytes
+    event: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ class Failure:
 
     def to_json(self) -> bytes:
         """The body of an error call."""
+        # ASCII, so that text which is no proper Unicode can be told as well.
         return json.dumps(
-            {"errorType": self.type, "errorMessage": self.message, "stackTrace": list(self.trace)}, ensure_ascii=False
-        ).encode("utf-8", "surrogatepass")
+            {"errorType": self.type, "errorMessage": self.message, "stackTrace": list(self.trace)}
+        ).encode()
 
 
 class RuntimeClient:

@@ -45,7 +45,6 @@ class StreamExchange(Exchange, BaseSink):
         self._opened: asyncio.Future[None] | None = None
         self._parts: deque[bytes] = deque()
         self._ended = not self._streams_body
-        self._cut: str | None = None
         self._closed = False
         self._readers = Waiters()
         self._writers = Waiters()
@@ -90,7 +89,7 @@ class StreamExchange(Exchange, BaseSink):
         if end.verdict is Verdict.OK:
             self._ended = True
         else:
-            self._cut = f"the request's body was cut short ({end.verdict.name.lower()})"
+            self.cut = f"the request's body was cut short ({end.verdict.name.lower()})"
         self._readers.wake()
 
     def on_cancel(self, reason: Reason, detail: str) -> None:
@@ -133,8 +132,8 @@ class StreamExchange(Exchange, BaseSink):
                 return data
             if self._ended:
                 return b""
-            if self._cut is not None or self.gone is not None:
-                raise ClientGone(self._cut or "the response is over, and nobody sends the rest of the body")
+            if self.cut is not None or self.gone is not None:
+                raise ClientGone(self.cut or "the response is over, and nobody sends the rest of the body")
             await self._readers.wait()
 
     @property
@@ -152,7 +151,7 @@ class StreamExchange(Exchange, BaseSink):
 
     async def write(self, data: bytes) -> None:
         stream = self._wired
-        if self.gone is None:
+        if self.gone is None and data:
             stream.write(data)
             while stream.queued > min(stream.credit, ROOM) and self.gone is None:
                 await self._writers.wait()

@@ -29,7 +29,10 @@ MAX_POLLS = 4
 ASYNC_CONCURRENCY = 100
 THREAD_CONCURRENCY = 10
 STOP_TIME = 5.0
-"""Seconds that an application's shut-down may take."""
+"""Seconds that an application's shut-down may take, and the invocations of a platform that is gone."""
+
+LAST_POLL_TIME = 1.0
+"""Seconds in which the other polls of a retired worker are answered too."""
 
 
 class Worker:
@@ -51,7 +54,7 @@ class Worker:
         try:
             await asyncio.gather(*self._pollers, return_exceptions=True)
             if self._tasks:
-                await asyncio.wait(self._tasks)
+                await asyncio.wait(self._tasks, timeout=STOP_TIME if self._gone else None)
         finally:
             for task in [*self._pollers, *self._tasks]:
                 task.cancel()
@@ -63,6 +66,9 @@ class Worker:
         if self._retiring:
             self._invocations.shut_down()
         self._retiring = True
+        self._cancel_polls()
+
+    def _cancel_polls(self) -> None:
         for poller in self._pollers:
             poller.cancel()
 
@@ -79,6 +85,7 @@ class Worker:
                 break
             if delivery is None:
                 self._retiring = True
+                asyncio.get_running_loop().call_later(LAST_POLL_TIME, self._cancel_polls)
                 break
             task = asyncio.get_running_loop().create_task(self._invocations.serve(delivery))
             self._tasks.add(task)
@@ -105,8 +112,7 @@ class Worker:
             self._gone = gone
             self._retiring = True
             self._invocations.shut_down()
-            for poller in self._pollers:
-                poller.cancel()
+            self._cancel_polls()
 
 
 def run_worker(launch: Launch, folder: Path) -> int:

@@ -24,7 +24,8 @@
     └── InspectTimeout         504  looking at the function took too long
 
 ``http_status`` is what the control API answers; ``code`` is stable and may be matched on, ``message`` may change.
-Foreign exceptions (OSError, sqlite3.Error, ValidationError) are translated where they first appear, with the original as ``__cause__``.
+Foreign exceptions (OSError, sqlite3.Error, ValidationError) are translated where they first appear, with the original
+as ``__cause__``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import ClassVar
 
 
 class DialbackError(Exception):
-    """An error with a code, a message naming the thing, an HTTP status, and the place (file, line, source line) if it has one."""
+    """A code, a message naming the thing, an HTTP status, and the place where it stands, if it has one."""
 
     def __init__(
         self,

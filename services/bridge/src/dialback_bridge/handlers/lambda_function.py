@@ -167,7 +167,7 @@ def _encode(item: Any) -> bytes:
     if item is None:
         return b""
     if isinstance(item, str):
-        return item.encode("utf-8", "surrogatepass")
+        return item.encode("utf-8", "replace")
     if isinstance(item, (bytes, bytearray, memoryview)):
         return bytes(item)
     return lambda_values.to_json(item) + b"\n"

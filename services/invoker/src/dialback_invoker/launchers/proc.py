@@ -97,7 +97,7 @@ def marked(folder: Path, table: Iterable[Process]) -> list[Process]:
 
 
 def kill_all(find: Callable[[], Iterable[Process]], rounds: int = 20) -> int:
-    """Kills what ``find`` finds until nothing alive is left: a process may fork while we look. Blocks until all are dead.
+    """Kills what ``find`` finds until nothing alive is left: a process may fork while we look. Blocks until then.
 
     Answers how many were hit.
     """
@@ -113,7 +113,7 @@ def kill_all(find: Callable[[], Iterable[Process]], rounds: int = 20) -> int:
 
 
 def _strike(process: Process) -> int | None:
-    """SIGKILL to exactly this process; answers a pidfd to wait on (-1 where the system has none), None: it is gone."""
+    """SIGKILL to exactly this process. Answers a pidfd to wait on (-1: the system has none), None: it is gone."""
     try:
         if not hasattr(os, "pidfd_open"):
             if look(process.pid) != process:
