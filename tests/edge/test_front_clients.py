@@ -43,7 +43,7 @@ async def test_a_client_that_leaves_is_noticed_while_reading_is_paused(front: Fr
         call = await front.invoker.call()
     assert front.service is not None
     (connection,) = front.service._context.connections
-    while not connection._holds:
+    while not connection.socket.held:
         await asyncio.sleep(0.001)
     assert call.cancelled is None
     {"fin": client.close, "rst": client.reset}[how]()
@@ -132,7 +132,7 @@ async def test_a_slow_reader_gets_everything_while_the_upstream_is_held_back(fro
     assert written < size // 4
     assert front.service is not None
     (connection,) = front.service._context.connections
-    assert connection._transport.get_write_buffer_size() < 1_000_000
+    assert connection.socket._transport.get_write_buffer_size() < 1_000_000
     await client.head()
     received = 0
     while received < size:
@@ -198,15 +198,15 @@ async def _fill(front: Front, call: object, size: int) -> None:
     assert front.service is not None
     front.service._context.settings.limits.__dict__["write_buffer"] = 1
     (connection,) = front.service._context.connections
-    connection._transport.set_write_buffer_limits(size * 2, size)
+    connection.socket._transport.set_write_buffer_limits(size * 2, size)
     stream = call.stream  # type: ignore[attr-defined]
     call.head(200, (b"content-length", b"%d" % size))  # type: ignore[attr-defined]
     stream.write(b"x" * (size - 1))
     while stream.queued:
         await asyncio.sleep(0.001)
-    while connection._transport.get_write_buffer_size() == 0:
+    while connection.socket._transport.get_write_buffer_size() == 0:
         await asyncio.sleep(0.001)
-    connection._transport.set_write_buffer_limits(1, 0)
+    connection.socket._transport.set_write_buffer_limits(1, 0)
     stream.write(b"y")
     stream.end(Verdict.OK)
     while connection._exchange is not None:

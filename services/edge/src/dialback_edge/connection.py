@@ -8,19 +8,15 @@ truncation).
 
 import asyncio
 from enum import Enum
-from typing import cast
 
 from dialback_wire.messages import Reason
 
 from .access_log import AccessRecord
+from .client_socket import ClientSocket, Hold
 from .context import EdgeContext
 from .errors import Rejected
 from .exchange import Exchange
-from .forwarded import Peer
-from .outgoing import Outgoing
-from .presence import SocketLike, close_with_reset, has_left, unsent
 from .request_reader import RequestReader
-from .write_stall import WriteStall
 
 
 class Phase(Enum):
@@ -39,10 +35,6 @@ class Phase(Enum):
 _READING = frozenset({Phase.IDLE, Phase.HEAD})
 _ENDING = frozenset({Phase.LINGER, Phase.CLOSING, Phase.RESETTING, Phase.CLOSED})
 
-# Why reading from the client is paused.
-_UPLOAD = 1
-_PIPELINE = 2
-
 
 class ClientConnection(asyncio.Protocol):
     """The state machine of one connection."""
@@ -55,19 +47,14 @@ class ClientConnection(asyncio.Protocol):
         "_edge",
         "_exchange",
         "_first_byte_at",
-        "_holds",
         "_last",
         "_late_record",
         "_linger_left",
         "_loop",
-        "_out",
         "_reader",
-        "_stall",
-        "_transport",
-        "local_authority",
         "now",
-        "peer",
         "phase",
+        "socket",
         "write_paused",
     )
 
@@ -78,14 +65,12 @@ class ClientConnection(asyncio.Protocol):
         self.phase = Phase.IDLE
         self.write_paused = False
         self._reader = RequestReader(edge.settings.limits)
-        self._stall = WriteStall(edge.settings.timeouts.write_stall)
         self._exchange: Exchange | None = None
         self._body_mark = 0
         self._deadline = 0.0
         self._first_byte_at = 0.0
         self._client_closes = False
         self._last = False
-        self._holds = 0
         self._advancing = False
         self._late_record: AccessRecord | None = None
         self._linger_left = 0
@@ -94,15 +79,9 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._out = Outgoing(self._loop, self._transport)
-        settings = self._edge.settings
-        self._transport.set_write_buffer_limits(settings.limits.write_buffer, settings.limits.write_buffer // 4)
-        self.peer = Peer(_address(transport, "peername"), settings.trusted_proxies)
-        host, port = _address(transport, "sockname")
-        self.local_authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+        self.socket = ClientSocket(self._loop, transport, self._edge.settings)
         self._edge.connections.add(self)
-        self._set_phase(Phase.IDLE, settings.timeouts.idle)
+        self._set_phase(Phase.IDLE, self._edge.settings.timeouts.idle)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -175,8 +154,8 @@ class ClientConnection(asyncio.Protocol):
                 pass
         finally:
             self._advancing = False
-        if self._holds & _PIPELINE and self._reader.waiting * 2 <= self._edge.settings.limits.pipelined:
-            self._hold(_PIPELINE, False)
+        if self.socket.holds(Hold.PIPELINE) and self._reader.waiting * 2 <= self._edge.settings.limits.pipelined:
+            self.socket.release(Hold.PIPELINE)
 
     def _begin(self) -> bool:
         """Start the next exchange if its head is complete."""
@@ -236,7 +215,7 @@ class ClientConnection(asyncio.Protocol):
         """Read no further ahead than the limit, unless it is a head that is still incomplete."""
         waiting = self._reader.waiting
         if waiting > self._edge.settings.limits.pipelined and (self.phase not in _READING or self.write_paused):
-            self._hold(_PIPELINE, True)
+            self.socket.hold(Hold.PIPELINE)
 
     def _note_lost_head(self) -> None:
         self._set_phase(Phase.CLOSING)
@@ -249,11 +228,6 @@ class ClientConnection(asyncio.Protocol):
     def upload_pending(self) -> bool:
         """Whether the request's body is not complete yet."""
         return self._reader.body is not None
-
-    def write(self, data: bytes) -> None:
-        """Bytes for the client, in order. Nothing happens when it is gone."""
-        if data:
-            self._out.write(data)
 
     def must_close(self, *, final: bool) -> bool:
         """Whether the answer that begins (or, `final`, is whole) is this connection's last."""
@@ -269,17 +243,13 @@ class ClientConnection(asyncio.Protocol):
         """No request can follow on this connection: where it would begin is not known."""
         self._last = True
 
-    def hold_for_upload(self, hold: bool) -> None:
-        """Stop reading, or go on, because of what the upstream takes."""
-        self._hold(_UPLOAD, hold)
-
     def answered(self, keep_alive: bool) -> None:
         """The answer is completely written."""
-        self._out.flush()
+        self.socket.flush()
         self._exchange = None
         if self.phase in _ENDING:
             return
-        self._hold(_UPLOAD, False)
+        self.socket.release(Hold.UPLOAD)
         timeouts = self._edge.settings.timeouts
         if not keep_alive:
             self._finish()
@@ -292,14 +262,14 @@ class ClientConnection(asyncio.Protocol):
 
     def truncated(self, *, reset: bool) -> None:
         """The answer is not complete and will not be: what was written leaves, then the client sees that."""
-        self._out.flush()
+        self.socket.flush()
         self._exchange = None
         if self.phase in _ENDING:
             return
         if reset:
-            self._hold(_UPLOAD | _PIPELINE, True)
+            self.socket.hold(Hold.UPLOAD)
             self._set_phase(Phase.RESETTING, self._edge.settings.timeouts.linger)
-            self._reset_when_sent()
+            self._reset_when_arrived()
         else:
             self._finish()
 
@@ -341,11 +311,7 @@ class ClientConnection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Look at the clocks."""
-        waiting = self._transport.get_write_buffer_size()
-        if waiting:
-            # What the kernel holds counts as waiting too: its buffer may take megabytes, and wakes us seldom.
-            waiting += unsent(self._socket())
-        if self._stall.check(now, self._out.written, waiting):
+        if self.socket.is_stalled(now):
             if self._exchange is not None:
                 self._exchange.abandon("c", "the client stopped reading")
             self._say_late_record("cD")
@@ -353,7 +319,7 @@ class ClientConnection(asyncio.Protocol):
         elif self.phase is Phase.EXCHANGE:
             self._tick_exchange(now)
         elif self.phase is Phase.RESETTING and now <= self._deadline:
-            self._reset_when_sent()
+            self._reset_when_arrived()
         elif self._deadline and now > self._deadline:
             self._time_out()
 
@@ -373,12 +339,12 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             return
-        if self._holds and has_left(self._socket()):
+        if self.socket.held and self.socket.has_left():
             exchange.abandon("C", "the client left while reading from it was paused")
             self._abort()
             return
         if self.upload_pending and self._deadline:
-            if self._holds or exchange.awaits_continue:
+            if self.socket.held or exchange.awaits_continue:
                 self._restart_body_clock(now)
             elif now > self._deadline:
                 least = 1 if exchange.head_sent else self._edge.settings.timeouts.body_bytes
@@ -398,48 +364,26 @@ class ClientConnection(asyncio.Protocol):
         self.phase = phase
         self._deadline = self.now() + seconds if seconds else 0.0
 
-    def _hold(self, why: int, hold: bool) -> None:
-        before = self._holds
-        self._holds = before | why if hold else before & ~why
-        if bool(before) == bool(self._holds) or self._transport.is_closing():
-            return
-        if self._holds:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
-
     def _finish(self) -> None:
         """All is said: FIN behind it. The client's bytes are still read for a while, lest a RST overtake the answer."""
         if self._client_closes and not self.upload_pending and not self._reader.waiting:
             self._close()
             return
-        self._hold(_UPLOAD | _PIPELINE, False)
         self._reader.clear()
         self._linger_left = self._edge.settings.limits.linger
         self._set_phase(Phase.LINGER, self._edge.settings.timeouts.linger)
-        if not self._transport.is_closing():
-            self._transport.write_eof()
+        self.socket.send_fin()
 
     def _close(self) -> None:
         self._set_phase(Phase.CLOSING)
-        self._transport.close()
+        self.socket.close()
 
     def _abort(self) -> None:
-        self._out.drop()
         if self.phase is not Phase.CLOSED:
-            close_with_reset(self._socket())
             self._set_phase(Phase.CLOSING)
-            self._transport.abort()
+            self.socket.abort()
 
-    def _reset_when_sent(self) -> None:
+    def _reset_when_arrived(self) -> None:
         """RST throws away what the kernel has not delivered, so it waits for that."""
-        if not self._transport.get_write_buffer_size() and not unsent(self._socket()):
+        if self.socket.all_arrived():
             self._abort()
-
-    def _socket(self) -> SocketLike:
-        return cast(SocketLike, self._transport.get_extra_info("socket"))
-
-
-def _address(transport: asyncio.BaseTransport, which: str) -> tuple[str, int]:
-    address = transport.get_extra_info(which)
-    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else ("0.0.0.0", 0)
