@@ -106,6 +106,7 @@ class FakePlatform:
     answer: Callable[[web.Request], web.StreamResponse | None] = lambda request: None
     gate: threading.Event = field(default_factory=threading.Event)
     client_left: threading.Event = field(default_factory=threading.Event)
+    slow_deploy: bool = False
     log_lines: list[dict[str, Any]] = field(default_factory=list)
     tickets: dict[str, str] = field(default_factory=dict)
 
@@ -182,6 +183,8 @@ class FakePlatform:
     async def _deploy(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         self.uploads.append((name, request.content_type, await request.read()))
+        if self.slow_deploy:
+            await asyncio.to_thread(self.gate.wait, 30)
         urls = [f"{self.public_url}/@{name}/", f"http://{name}.localhost/"]
         made = {"name": name, "deployment": "e" * 32, "kind": "asgi", "entry": "app:app", "urls": urls}
         return web.json_response(made | {"unchanged": False}, status=201)

@@ -52,13 +52,12 @@ class Services:
         return self.code
 
     async def _announced(self) -> None:
-        """Until the banner's own question about functions was answered; for ever when it must be cancelled."""
-        while self.stays or "GET /v1/functions" not in self.platform.asked:
-            await asyncio.sleep(0)
+        """Until the banner was printed; for ever when this service is to be cancelled."""
+        if self.stays:
+            await asyncio.Event().wait()
+        [announcing] = (task for task in asyncio.all_tasks() if "_announce" in str(task.get_coro()))
+        await asyncio.wait((announcing,))
         self.running = read_running(self.data_dir)
-        await asyncio.to_thread(lambda: None)
-        for _ in range(2000):
-            await asyncio.sleep(0)
 
 
 @pytest.fixture
