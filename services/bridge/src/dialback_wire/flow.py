@@ -84,9 +84,9 @@ class ReceiveWindow:
 
         Raises ValueError when more is consumed than has come.
         """
+        if self.consumed + count > self.received:
+            raise ValueError(f"{self.consumed + count} bytes consumed, {self.received} received")
         self.consumed += count
-        if self.consumed > self.received:
-            raise ValueError(f"{self.consumed} bytes consumed, {self.received} received")
         if self.consumed == self.received == self.limit:
             self._grow()
         if self.consumed + self.size - self.limit < self.size // 2:
@@ -100,6 +100,6 @@ class ReceiveWindow:
             self.size = wanted
 
     def close(self) -> None:
-        """Give what was taken back to the budget."""
+        """Give what was taken back to the budget. What is consumed afterwards takes nothing any more."""
         self._budget.give_back(self.size - self._initial)
-        self.size = self._initial
+        self.size = self._maximum = self._initial
