@@ -58,11 +58,12 @@ class SendWindow:
 class ReceiveWindow:
     """What we let the other side send.
 
-    A window grows when the sender had used it up and the reader had nothing left to read: then the window was what held
+    A window grows when a frame ended just where the credit did that its sender knew (the present limit, or the one before
+    it, when the last WINDOW was still on its way) and the reader has nothing left to read: then the window was what held
     the stream back. A slow reader's window therefore stays small.
     """
 
-    __slots__ = ("_budget", "_initial", "_maximum", "consumed", "limit", "received", "size")
+    __slots__ = ("_budget", "_initial", "_maximum", "_previous", "consumed", "limit", "received", "size")
 
     def __init__(self, initial: int, maximum: int, budget: Budget) -> None:
         self._initial = initial
@@ -70,6 +71,7 @@ class ReceiveWindow:
         self._budget = budget
         self.size = initial
         self.limit = initial
+        self._previous = initial
         self.received = 0
         self.consumed = 0
 
@@ -87,11 +89,11 @@ class ReceiveWindow:
         if self.consumed + count > self.received:
             raise ValueError(f"{self.consumed + count} bytes consumed, {self.received} received")
         self.consumed += count
-        if self.consumed == self.received == self.limit:
+        if self.consumed == self.received and self.received in (self.limit, self._previous):
             self._grow()
         if self.consumed + self.size - self.limit < self.size // 2:
             return False
-        self.limit = self.consumed + self.size
+        self._previous, self.limit = self.limit, self.consumed + self.size
         return True
 
     def _grow(self) -> None:
