@@ -176,3 +176,14 @@ def test_a_socket_that_was_not_let_in_yet_is_refused_not_cancelled() -> None:
     pair.run()
     assert talk.answerer.events == [("refuse", 410, "the client left")]
     pair.check()
+
+
+def test_what_a_cancel_drops_before_it_left_writes_nothing(pair: Pair) -> None:
+    talk = pair.open()
+    talk.answer.head(OK_HEAD)
+    pair.run()
+    before = len(pair.sides["answerer"].writes)
+    talk.answer.write(b"dropped")
+    pair.answerer.receive(frames.frame(FrameType.CANCEL, talk.ask.id, b"\1"))
+    pair.run()
+    assert len(pair.sides["answerer"].writes) == before

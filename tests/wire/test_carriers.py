@@ -49,11 +49,13 @@ def test_callbacks_are_optional() -> None:
     pair.asker = Mux(SEATS["link"][0], write=pair.sides["asker"].write, defer=pair.ticks)
     pair.greet()
     pair.asker.ping()
-    pair.answerer.go_away("bye")
     notes = Notes(asks=True)
     pair.asker.open_request(request(), notes)
     pair.run()
-    assert notes.last("refuse") == 503
+    assert notes.events == [("refuse", 503, "this side takes no streams")]
+    pair.answerer.go_away("bye")
+    pair.run()
+    assert pair.asker.going_away
 
 
 def test_an_end_that_goes_away_refuses_new_streams_and_finishes_the_others(pair: Pair) -> None:

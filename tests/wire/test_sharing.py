@@ -196,7 +196,22 @@ def test_a_sink_that_writes_while_an_eager_end_flushes_does_not_flush_inside_the
     talk.answerer.on["sent"] = lambda _: talk.answer.write(rest.pop(0)) if rest else None
     talk.answer.head(OK_HEAD)
     talk.answer.write(b"a")
-    pair.answerer.flush()
+    pair.run()
+    assert talk.asker.data == b"abc"
+
+
+def test_a_flush_from_inside_a_flush_is_left_to_the_outer_one(pair: Pair) -> None:
+    talk = pair.open()
+    rest = [b"b", b"c"]
+
+    def more(_: int) -> None:
+        if rest:
+            talk.answer.write(rest.pop(0))
+            pair.answerer.flush()
+
+    talk.answerer.on["sent"] = more
+    talk.answer.head(OK_HEAD)
+    talk.answer.write(b"a")
     pair.run()
     assert talk.asker.data == b"abc"
 

@@ -9,7 +9,8 @@ class StreamSink(Protocol):
     """The owner of a stream. All calls come on the loop's thread; none may block.
 
     An exception out of any of them resets this stream and no other. `on_refuse`, `on_lost` and `on_closed` are last
-    words; so is `on_end` for the seat that asks. Every stream has exactly one, and nothing is said behind it.
+    words; so is `on_end` for the seat that asks. Every stream has exactly one, and nothing is said behind it;
+    only the owner that refuses a stream itself is told nothing.
     """
 
     def on_accept(self, accept: Accept) -> None:
