@@ -197,5 +197,5 @@ class Talkers(RuleBasedStateMachine):
 
 TestAnyOrder = Talkers.TestCase
 TestAnyOrder.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -58,9 +58,9 @@ class SendWindow:
 class ReceiveWindow:
     """What we let the other side send.
 
-    A window grows when a frame ended just where the credit did that its sender knew (the present limit, or the one before
-    it, when the last WINDOW was still on its way) and the reader has nothing left to read: then the window was what held
-    the stream back. A slow reader's window therefore stays small.
+    A window grows when a frame ended just where the credit did that its sender knew (the present limit, or the one
+    before it, when the last WINDOW was still on its way) and the reader has nothing left to read: then the window was
+    what held the stream back. A slow reader's window therefore stays small.
     """
 
     __slots__ = ("_budget", "_initial", "_maximum", "_previous", "consumed", "limit", "received", "size")
