@@ -3,12 +3,12 @@
 import argparse
 import json
 import resource
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import interrupts
 from bench.machine import machine
 from bench.report import report
 from bench.session import Session, say
@@ -52,7 +52,7 @@ def _count(text: str) -> int:
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that every server is stopped
+    interrupts.install()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     workloads = options.only or list(WORKLOADS)
@@ -64,9 +64,9 @@ def main() -> int:
             for workload in WORKLOADS.values():
                 if workload.name in workloads:
                     session.measure(workload)
-    except KeyboardInterrupt:
+    except interrupts.Interrupted as interrupted:
         say("interrupted; every server was stopped")
-        return 130
+        return 128 + interrupted.number
     verdicts = judge(session.results, workloads)
     text = report(session.results, verdicts)
     result = {

@@ -4,6 +4,7 @@ GET  /hello                             12 bytes
 GET  /stream?count=10&gap=0.02          chunks of 100 bytes, each with the moment it was made (monotonic nanoseconds)
 GET  /bulk?bytes=N&chunk=65536          N bytes in chunks, as fast as they are taken
 GET  /tiny?count=100000&size=64         many small chunks, as fast as they are taken
+GET  /tiny?count=100000&size=64&turn=1  the same, one chunk a turn of the event loop
 GET  /sse?count=10&gap=1                server-sent events: number and moment
 POST /sink?hash=0                       reads the body, answers {"received": N}, with "sha256" when hash=1
 """
@@ -29,7 +30,7 @@ async def app(scope, receive, send):
         await chunks(send, int(query.get("bytes", 1 << 28)), int(query.get("chunk", 65536)))
     elif path == "/tiny":
         size = int(query.get("size", 64))
-        await chunks(send, int(query.get("count", 100_000)) * size, size)
+        await chunks(send, int(query.get("count", 100_000)) * size, size, turn=query.get("turn") == "1")
     elif path == "/sse":
         await events(send, int(query.get("count", 10)), float(query.get("gap", 1)))
     elif path == "/sink":
@@ -40,22 +41,22 @@ async def app(scope, receive, send):
 
 async def stream(send, count, gap):
     await start(send, b"application/octet-stream")
-    due = time.monotonic()
     for number in range(count):
         if number:
-            due += gap
-            await asyncio.sleep(due - time.monotonic())
+            await asyncio.sleep(gap)  # never less, even when we are late: two chunks made at once would come at once
         chunk = b"%19d\n" % time.monotonic_ns() + bytes(80)
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
-async def chunks(send, total, size):
+async def chunks(send, total, size, turn=False):
     await start(send, b"application/octet-stream")
     chunk = BLOCK[:size]
     message = {"type": "http.response.body", "body": chunk, "more_body": True}
     for _ in range(total // size):
         await send(message)
+        if turn:
+            await asyncio.sleep(0)
     await send({"type": "http.response.body", "body": chunk[: total % size]})
 
 

@@ -18,10 +18,7 @@ PR_SET_PDEATHSIG = 1
 
 T = TypeVar("T")
 
-try:
-    _prctl = ctypes.CDLL(None).prctl  # looked up before any fork
-except AttributeError:
-    _prctl = None
+_prctl = getattr(ctypes.CDLL(None), "prctl", None)  # looked up before any fork
 
 
 class StartError(Exception):
@@ -43,20 +40,22 @@ class Process:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock
             )
         except OSError as error:
             raise StartError(f"{self.command[0]}: {error.strerror}") from error
         self.pid = self.popen.pid
         self.said: deque[str] = deque(maxlen=30)
         self._lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.popen.stdout is not None
-        for line in self.popen.stdout:
-            self.said.append(line.rstrip())
-            self._lines.put(line)
+        with self.popen.stdout as lines:
+            for line in lines:
+                self.said.append(line.rstrip())
+                self._lines.put(line)
         self._lines.put(None)
 
     def wait_for(self, match: Callable[[str], T | None], seconds: float = 30) -> T:
@@ -90,17 +89,16 @@ class Process:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
-        deadline = time.monotonic() + 2
-        while (left := [pid for pid, born in family.items() if _born(pid) == born]) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for pid in left:
+        for pid in _left(family, 2):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        _left(family, 2)
+        self._reader.join(2)  # all who could write are gone
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Even a benchmark that is killed leaves no server behind (Linux; elsewhere nothing happens)."""
     if _prctl is not None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -119,6 +117,14 @@ def _born(pid: int) -> int | None:
     """The start time in ticks: with the pid, what tells a process from a later one of the same number."""
     stat = _stat(pid)
     return int(stat[19]) if stat and stat[0] != "Z" else None
+
+
+def _left(family: Mapping[int, int], seconds: float) -> list[int]:
+    """Wait until all of them have ended; those that have not after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (left := [pid for pid, born in family.items() if _born(pid) == born]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
 
 
 def tree(roots: Sequence[int]) -> dict[int, int]:
@@ -140,9 +146,25 @@ def tree(roots: Sequence[int]) -> dict[int, int]:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time that these processes have used so far."""
-    stats = (_stat(pid) for pid in pids)
-    return sum(int(stat[11]) + int(stat[12]) for stat in stats if stat) / TICKS
+    """Time on a CPU that these processes have used so far, in nanoseconds where Linux counts so."""
+    return sum(_cpu_seconds(pid) for pid in pids)
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        threads = [Path(thread.path, "schedstat").read_text() for thread in os.scandir(f"/proc/{pid}/task")]
+        return sum(int(text.split()[0]) for text in threads) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        stat = _stat(pid)  # ticks of 10 ms, and threads that ended while we looked
+        return (int(stat[11]) + int(stat[12])) / TICKS if stat else 0.0
+
+
+def machine_seconds() -> float:
+    """CPU time that everything on this machine has used so far, and that its hypervisor has taken away."""
+    user, nice, system, _idle, _wait, irq, softirq, steal, *_ = (
+        int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq + steal) / TICKS
 
 
 def pss_kib(pids: Sequence[int]) -> int:

@@ -11,6 +11,9 @@ from bench.workloads import WORKLOADS, Figure, Workload
 BUSY = 0.85
 """A load generator that used more of a core than this may have been the limit itself."""
 
+OTHERS = 0.25
+"""Cores that anything else on the machine may use before a figure is called doubtful."""
+
 
 def report(results: Results, verdicts: Sequence[Verdict]) -> str:
     parts = [_missing(results), *(_workload(results, WORKLOADS[name]) for name in results.visits)]
@@ -25,12 +28,11 @@ def _missing(results: Results) -> str:
 def _workload(results: Results, workload: Workload) -> str:
     tuned = workload.tuned and results.values(workload.name, NginxTuned.name, workload.figures[0].key)
     head = ["server"]
-    for figure in workload.figures:
+    for figure in workload.all_figures:
         head.append(figure.title)
         if figure.better:
             head.append("× nginx")
             head += ["× nginx tuned"] if tuned else []
-    head.append(f"server CPU, µs a {workload.operation}")
     rows = []
     for name, title in results.subjects.items():
         if name == NginxTuned.name and not workload.tuned:
@@ -46,12 +48,11 @@ def _cells(results: Results, workload: Workload, name: str, tuned: bool) -> list
     if not results.visits[workload.name].get(name):
         return ["MISSING"]
     cells = []
-    for figure in workload.figures:
+    for figure in workload.all_figures:
         cells.append(_value(results.spread(workload.name, name, figure.key), figure))
         if figure.better:
             peers = [YARDSTICK, NginxTuned.name] if tuned else [YARDSTICK]
             cells += [_ratio(results.ratio(workload.name, name, figure, peer), name == peer) for peer in peers]
-    cells.append(_value(results.spread(workload.name, name, "cpu_us"), Figure("cpu_us", "", digits=1)))
     if errors:
         cells[0] = f"FAILED {len(errors)}× {cells[0]}".strip()
     return cells
@@ -88,12 +89,21 @@ def _targets(verdicts: Sequence[Verdict]) -> str:
 def _notes(results: Results) -> str:
     """What a reader must know before he believes a figure."""
     notes = []
+    disturbed = []
     for name in results.visits:
+        others = [share for subject in results.subjects for share in results.values(name, subject, "others")]
+        if max(others, default=0) > OTHERS:
+            disturbed.append(f"{name} {max(others):.1f}")
         for subject, title in results.subjects.items():
             notes += [f"- FAILED: {name}, {title}: {error}" for error in results.errors(name, subject)]
             busy = max(results.values(name, subject, "busy"), default=0)
             if busy > BUSY:
                 notes.append(f"- {name}, {title}: the load generator was {busy:.0%} busy and may have been the limit")
+    if disturbed:
+        notes.append(
+            "- **The machine was not ours alone**: the most cores that other processes used during a visit of "
+            + ", ".join(disturbed)
+        )
     return "\n".join(notes)
 
 

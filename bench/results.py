@@ -82,7 +82,7 @@ class Results:
 
     def _ratios(self, workload: Workload, subject: str, peers: Sequence[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for figure in workload.figures:
+        for figure in workload.all_figures:
             for peer in peers:
                 if peer != subject and (spread := self.ratio(workload.name, subject, figure, peer)):
                     values = {"median": spread.median, "least": spread.least, "most": spread.most}

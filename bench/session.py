@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from bench.interrupts import shielded
 from bench.results import Results
 from bench.subjects import SUBJECTS, Missing, Subject
 from bench.subjects.nginx_uvicorn import NginxTuned
@@ -58,9 +59,9 @@ class Session:
 
     def _start(self, name: str, workload: Workload | None = None) -> bool:
         subject = SUBJECTS[name]()
+        self.running[name] = subject
         try:
             url = subject.start()
-            self.running[name] = subject
             warm(subject, workload)
         except (Missing, LoadFailed) as missing:
             self._stop(name)
@@ -76,12 +77,14 @@ class Session:
         return self._start(name, workload or None)
 
     def _stop(self, name: str) -> None:
-        if name in self.running:
-            self.running.pop(name).stop()
+        with shielded():
+            if name in self.running:
+                self.running.pop(name).stop()
 
     def _stop_all(self) -> None:
-        for name in list(self.running):
-            self._stop(name)
+        with shielded():
+            for name in list(self.running):
+                self._stop(name)
 
 
 def _summary(workload: Workload, seen: Visit) -> str:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.processes import Growth, cpu_seconds, pss_kib
+from bench.interrupts import shielded
+from bench.processes import Growth, cpu_seconds, die_with_parent, machine_seconds, pss_kib
 from bench.subjects import Subject
 from bench.subjects.base import ROOT
-from bench.workloads import GROWTH, STREAM_MEMORY, Workload
+from bench.workloads import CPU, GROWTH, STREAM_MEMORY, Workload
 
 WARM = {"load": "hello", "options": {"clients": 8, "seconds": 0.3, "warm": 0.2}}
 
@@ -43,7 +44,7 @@ def visit(subject: Subject, workload: Workload, quick: bool) -> Visit:
     """Never raises for what the server does: the report must say it."""
     options = workload.quick if quick else workload.options
     pids = subject.pids()
-    cpu = cpu_seconds(pids)
+    cpu, machine, wall = cpu_seconds(pids), machine_seconds(), time.monotonic()
     growth = Growth(pids) if any(figure.key == GROWTH for figure in workload.figures) else None
     before = pss_kib(pids) if workload.load == "sse" else 0
     order = {"load": workload.load, "options": options}
@@ -62,7 +63,10 @@ def visit(subject: Subject, workload: Workload, quick: bool) -> Visit:
     after = subject.pids()
     if sorted(after) != sorted(pids):
         return Visit(error=f"the server's processes changed during the visit: {sorted(pids)}, then {sorted(after)}")
-    figures["cpu_us"] = (cpu_seconds(pids) - cpu) * 1e6 / figures["operations"]
+    cpu = cpu_seconds(pids) - cpu
+    figures[CPU] = cpu * 1e6 / figures["operations"]
+    ours = cpu + figures["busy"] * figures["seconds"]
+    figures["others"] = max(0.0, machine_seconds() - machine - ours) / (time.monotonic() - wall)
     if growth:
         figures[GROWTH] = grown / 1024
     if sizes:
@@ -85,24 +89,32 @@ class _generator:  # noqa: N801 - reads as a function in `with`
     def __init__(self, order: Mapping[str, Any], url: str, timeout: float) -> None:
         self.timeout = timeout
         text = json.dumps({**order, "url": url, "timeout": timeout})
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "bench.load", text],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.watchdog = threading.Timer(timeout + 10, self.popen.kill)  # its own time-out did not help
-        self.watchdog.start()
+        self.command = [sys.executable, "-m", "bench.load", text]
 
     def __enter__(self) -> "_generator":
+        try:
+            with shielded():
+                self.popen = subprocess.Popen(
+                    self.command,
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock
+                )
+                self.watchdog = threading.Timer(self.timeout + 10, self.popen.kill)  # its own time-out did not help
+                self.watchdog.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.watchdog.cancel()
-        self.popen.kill()
-        self.popen.communicate()
+        with shielded():
+            self.watchdog.cancel()
+            self.popen.kill()
+            self.popen.communicate()
 
     def wait_until_opened(self) -> None:
         event = self._event()

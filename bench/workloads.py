@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GB = 1_000_000_000
+CPU = "cpu_us"
 STREAM_MEMORY = "kib_per_stream"
 GROWTH = "growth_mib"
 
@@ -41,6 +42,14 @@ class Workload:
     warm: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 120
 
+    @property
+    def all_figures(self) -> tuple[Figure, ...]:
+        """The workload's own, and the CPU time of the server's whole process tree, which every visit has."""
+        return (
+            *self.figures,
+            Figure(CPU, f"server CPU, µs a{'n' * (self.operation == 'event')} {self.operation}", "less", 1),
+        )
+
 
 def _hello(clients: int, seconds: float) -> dict[str, Any]:
     return {"clients": clients, "seconds": seconds, "warm": 0.3}
@@ -50,8 +59,8 @@ def _bulk(size: int) -> dict[str, Any]:
     return {"target": f"/bulk?bytes={size}&chunk=65536", "size": size, "pieces": -(-size // 65536)}
 
 
-def _tiny(count: int) -> dict[str, Any]:
-    return {"target": f"/tiny?count={count}&size=64", "size": count * 64, "pieces": count}
+def _tiny(count: int, more: str = "") -> dict[str, Any]:
+    return {"target": f"/tiny?count={count}&size=64{more}", "size": count * 64, "pieces": count}
 
 
 WORKLOADS: dict[str, Workload] = {
@@ -94,7 +103,7 @@ WORKLOADS: dict[str, Workload] = {
             load="stream",
             options={"streams": 3, "count": 100, "gap": 0.005},
             quick={"streams": 1, "count": 100, "gap": 0.005},
-            figures=(Figure("separate_share", "share that came separately", digits=3),),
+            figures=(Figure("separate_share", "share that came separately", "more", 3),),
             operation="chunk",
         ),
         Workload(
@@ -117,6 +126,15 @@ WORKLOADS: dict[str, Workload] = {
             operation="chunk",
         ),
         Workload(
+            "turns",
+            "20,000 chunks of 64 bytes, one a turn of the function's event loop",
+            load="download",
+            options=_tiny(20_000, "&turn=1"),
+            quick=_tiny(10_000, "&turn=1"),
+            figures=(Figure("chunks_per_s", "chunks/s", "more"),),
+            operation="chunk",
+        ),
+        Workload(
             "sse",
             "1,000 streams at once, an event a second each",
             load="sse",
@@ -125,6 +143,7 @@ WORKLOADS: dict[str, Workload] = {
             figures=(
                 Figure(STREAM_MEMORY, "KiB (PSS) a stream", digits=1),
                 Figure("lost", "events lost"),
+                Figure("broken", "streams cut"),
                 Figure("delay_p99_ms", "p99 delay of an event, ms", digits=1),
             ),
             operation="event",

@@ -5,6 +5,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from bench.interrupts import shielded
 from bench.processes import Process, StartError, tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +45,9 @@ class Subject(ABC):
         return self.url
 
     def run(self, command: list[str], env: dict[str, str] | None = None) -> Process:
-        process = Process(command, cwd=self.folder, env=env)
-        self.processes.append(process)
+        with shielded():
+            process = Process(command, cwd=self.folder, env=env)
+            self.processes.append(process)
         return process
 
     def pids(self) -> list[int]:
@@ -54,8 +56,9 @@ class Subject(ABC):
 
     def stop(self) -> None:
         """End what was started, the last first, and remove its files. Harmless when repeated."""
-        while self.processes:
-            self.processes.pop().stop()
-        if self.folder != Path():
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder = Path()
+        with shielded():
+            while self.processes:
+                self.processes.pop().stop()
+            if self.folder != Path():
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder = Path()

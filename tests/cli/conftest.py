@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -83,7 +84,12 @@ def spawn() -> Callable[..., Process]:
 
     def run_process(*arguments: str, stdin: bytes = b"", **variables: str) -> Process:
         done = subprocess.run(
-            [COMMAND, *arguments], input=stdin, capture_output=True, timeout=30, env={**os.environ, **variables}, check=False
+            [COMMAND, *arguments],
+            input=stdin,
+            capture_output=True,
+            timeout=30,
+            env={**os.environ, **variables},
+            check=False,
         )
         stderr = done.stderr.decode()
         assert "Traceback" not in stderr
@@ -107,4 +113,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     yield begin
     for process in running:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()  # type: ignore[union-attr]

@@ -106,6 +106,7 @@ class FakePlatform:
     answer: Callable[[web.Request], web.StreamResponse | None] = lambda request: None
     gate: threading.Event = field(default_factory=threading.Event)
     client_left: threading.Event = field(default_factory=threading.Event)
+    slow_deploy: bool = False
     log_lines: list[dict[str, Any]] = field(default_factory=list)
     tickets: dict[str, str] = field(default_factory=dict)
 
@@ -117,9 +118,9 @@ class FakePlatform:
         async def serve() -> None:
             runners = []
             for app in (self._control(), self._public()):
-                runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+                runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
                 await runner.setup()
-                await web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1).start()
+                await web.TCPSite(runner, "127.0.0.1", 0).start()
                 runners.append(runner)
             self.control_url, self.public_url = (f"http://127.0.0.1:{runner.addresses[0][1]}" for runner in runners)
             started.set()
@@ -127,9 +128,16 @@ class FakePlatform:
             for runner in runners:
                 await runner.cleanup()
 
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(serve()))
+        def run() -> None:
+            try:
+                self._loop.run_until_complete(serve())
+            finally:
+                started.set()
+
+        self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
         assert started.wait(10)
+        assert self.public_url
 
     def stop(self) -> None:
         self.gate.set()
@@ -175,6 +183,8 @@ class FakePlatform:
     async def _deploy(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         self.uploads.append((name, request.content_type, await request.read()))
+        if self.slow_deploy:
+            await asyncio.to_thread(self.gate.wait, 30)
         urls = [f"{self.public_url}/@{name}/", f"http://{name}.localhost/"]
         made = {"name": name, "deployment": "e" * 32, "kind": "asgi", "entry": "app:app", "urls": urls}
         return web.json_response(made | {"unchanged": False}, status=201)

@@ -11,7 +11,7 @@ def test_it_answers_json_about_the_event(invoke):
     assert told["message"] == "Hello you"
     assert (told["method"], told["path"]) == ("GET", "/some/path")
     assert told["request_id"]
-    assert 0 < told["milliseconds_left"] <= 900_000
+    assert told["milliseconds_left"] > 0
 
 
 def test_without_a_query_it_greets_the_world(invoke):

@@ -90,7 +90,11 @@ def test_an_upload_that_is_cut_short_is_never_done(upload):
     one.head()
     assert one.line()["received"] == 3
     one.socket.shutdown(socket.SHUT_WR)
-    assert b"done" not in one.reader.read()
+    try:
+        rest = one.reader.read()
+    except ConnectionResetError:
+        rest = b""  # a server may also say it this way
+    assert b"done" not in rest
 
 
 def test_a_get_says_how_to_upload(base_url):

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
+
 from dialback_invoker.launchers.base import LogLine, WorkerControl, WorkerSpec
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.lease import Answer, Lease
@@ -25,6 +27,11 @@ from dialback_invoker.worker import Worker
 
 STANDIN = (sys.executable, "-P", "-s", "-u", str(Path(__file__).parent / "standin.py"))
 BOUND = 15.0
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the invoker runs on; the sweep's tests start a platform on asyncio's own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
@@ -94,6 +101,10 @@ class Platform:
                 self.changed.clear()
                 await self.changed.wait()
 
+    async def take(self, pool: Pool) -> Lease:
+        """A lease whose marks count as changes."""
+        return await within(pool.lease(lambda _: self.changed.set()))
+
     def hand(self, lease: Lease, **command: Any) -> str:
         name = uuid.uuid4().hex[:26]
         lease.hand_over(name, json.dumps(command).encode(), int(time.time() * 1000) + 60_000, {})
@@ -106,7 +117,7 @@ class Platform:
 
     async def call(self, pool: Pool, **command: Any) -> Any:
         """One whole invocation, its answer as a value."""
-        lease = await within(pool.lease(lambda _: None))
+        lease = await self.take(pool)
         try:
             answer = await self.ask(lease, **command)
         finally:

@@ -63,6 +63,19 @@ def grandchild(detached):
     return int(os.read(read, 32))
 
 
+def runner():
+    """A process that is a new one every moment: it forks and exits, for ten seconds, in a session of its own."""
+    if os.fork():
+        os.wait()
+        return
+    os.setsid()
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if os.fork():
+            os._exit(0)
+    os._exit(0)
+
+
 def act(command):
     what = command.get("do", "echo")
     if what == "echo":
@@ -86,6 +99,9 @@ def act(command):
             "pid": os.getpid(),
             "config": config,
         }
+    if what == "run":
+        runner()
+        return {}
     if what == "hold":
         go.wait()
         return {}
@@ -156,3 +172,5 @@ for poller in pollers:
     poller.start()
 for poller in pollers:
     poller.join()
+while entry == "outlives":
+    signal.pause()

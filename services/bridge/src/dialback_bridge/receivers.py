@@ -119,11 +119,11 @@ class Receivers:
             try:
                 # Shielded: others wait for the same dial.
                 socket = await asyncio.shield(task)
-            except DialFailed as error:
+            except DialFailed:
                 if self._kept.get(target) is task:
                     del self._kept[target]
-                if isinstance(error, DialRefused) and not fresh:
-                    # It was another invocation's token that was refused.
+                if not fresh:
+                    # It was another invocation's dial: its token was refused, or it began when nobody could be reached.
                     continue
                 raise
             if socket.usable and await self._is_alive(socket):

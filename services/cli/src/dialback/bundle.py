@@ -75,7 +75,11 @@ def pack(source: Path, name: str | None = None, *, packed: Callable[[int], None]
     members = tuple(_folder_members(source) if source.is_dir() else _single(source))
     _check(source, members)
     body = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - the bundle owns it
-    _write(body, members, packed or _unheard)
+    try:
+        _write(body, members, packed or _unheard)
+    except BaseException:
+        body.close()
+        raise
     length = body.tell()
     body.seek(0)
     return Bundle(called, source, "application/gzip", body, length, len(members))

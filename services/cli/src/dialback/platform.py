@@ -197,6 +197,8 @@ async def _stop_signals() -> AsyncIterator[asyncio.Queue[int]]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+            # One more signal, while the last things are put away, must not look like a crash.
+            signal.signal(number, signal.SIG_IGN)
 
 
 async def _drain_both(edge: EdgeService, invoker: InvokerService, grace: float) -> bool:

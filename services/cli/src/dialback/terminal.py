@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -33,6 +34,13 @@ class OutputConsole(Console):
         raise OutputClosed("the output was closed")
 
 
+class ErrorConsole(Console):
+    """A console that leaves it to its caller that nobody reads it."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def output_console() -> OutputConsole:
     """Standard output. rich honours NO_COLOR, FORCE_COLOR, TERM=dumb, COLUMNS, and leaves colours out of pipes."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
@@ -41,7 +49,7 @@ def output_console() -> OutputConsole:
 
 def error_console() -> Console:
     """Standard error: errors, notes and progress, so that stdout carries results alone."""
-    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    return ErrorConsole(file=sys.stderr, highlight=False, markup=False, emoji=False)
 
 
 def safe(text: str, keep: str = "\t") -> str:

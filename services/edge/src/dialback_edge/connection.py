@@ -1,24 +1,22 @@
 """One client's connection: reads one request at a time, in order, and gives each to an exchange.
 
 The phases follow RFC 9112, 9. A connection is IDLE, reads a HEAD, is in an EXCHANGE, perhaps DISCARDs the rest of a
-body that nobody wants, and is IDLE again. In the end it LINGERs (all is said; the client's bytes are read and dropped so
-that it gets to see the answer), is CLOSING (what was written still leaves) or RESETTING (then RST tells of a truncation).
+body that nobody wants, and is IDLE again. In the end it LINGERs (all is said; the client's bytes are read and dropped
+so that it gets to see the answer), is CLOSING (what was written still leaves) or RESETTING (then RST tells of a
+truncation).
 """
 
 import asyncio
 from enum import Enum
-from typing import cast
 
 from dialback_wire.messages import Reason
 
 from .access_log import AccessRecord
+from .client_socket import ClientSocket, Hold
 from .context import EdgeContext
 from .errors import Rejected
 from .exchange import Exchange
-from .forwarded import Peer
-from .presence import SocketLike, close_with_reset, has_left, unsent
 from .request_reader import RequestReader
-from .write_stall import WriteStall
 
 
 class Phase(Enum):
@@ -37,10 +35,6 @@ class Phase(Enum):
 _READING = frozenset({Phase.IDLE, Phase.HEAD})
 _ENDING = frozenset({Phase.LINGER, Phase.CLOSING, Phase.RESETTING, Phase.CLOSED})
 
-# Why reading from the client is paused.
-_UPLOAD = 1
-_PIPELINE = 2
-
 
 class ClientConnection(asyncio.Protocol):
     """The state machine of one connection."""
@@ -53,34 +47,30 @@ class ClientConnection(asyncio.Protocol):
         "_edge",
         "_exchange",
         "_first_byte_at",
-        "_holds",
         "_last",
         "_late_record",
         "_linger_left",
+        "_loop",
         "_reader",
-        "_stall",
-        "_transport",
-        "local_authority",
         "now",
-        "peer",
         "phase",
+        "socket",
         "write_paused",
     )
 
     def __init__(self, edge: EdgeContext, loop: asyncio.AbstractEventLoop) -> None:
         self._edge = edge
+        self._loop = loop
         self.now = loop.time
         self.phase = Phase.IDLE
         self.write_paused = False
         self._reader = RequestReader(edge.settings.limits)
-        self._stall = WriteStall(edge.settings.timeouts.write_stall)
         self._exchange: Exchange | None = None
         self._body_mark = 0
         self._deadline = 0.0
         self._first_byte_at = 0.0
         self._client_closes = False
         self._last = False
-        self._holds = 0
         self._advancing = False
         self._late_record: AccessRecord | None = None
         self._linger_left = 0
@@ -89,14 +79,9 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        self._transport = cast(asyncio.Transport, transport)
-        settings = self._edge.settings
-        self._transport.set_write_buffer_limits(settings.limits.write_buffer, settings.limits.write_buffer // 4)
-        self.peer = Peer(_address(transport, "peername"), settings.trusted_proxies)
-        host, port = _address(transport, "sockname")
-        self.local_authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+        self.socket = ClientSocket(self._loop, transport, self._edge.settings)
         self._edge.connections.add(self)
-        self._set_phase(Phase.IDLE, settings.timeouts.idle)
+        self._set_phase(Phase.IDLE, self._edge.settings.timeouts.idle)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -111,6 +96,10 @@ class ClientConnection(asyncio.Protocol):
                 self._close()
         elif self._reader.body is not None:
             self._read_body(data)
+            if phase is Phase.DISCARD:
+                self._linger_left -= len(data)
+                if self._linger_left < 0 and self.phase is Phase.DISCARD:
+                    self._finish()
         else:
             self._reader.keep(data)
             self._bound_pipeline()
@@ -126,7 +115,7 @@ class ClientConnection(asyncio.Protocol):
             # The client may still read. The function gets a disconnect, never a clean end.
             exchange.upload_failed(Rejected(400, "body_cut_short", "The request's body ended before its end."))
         else:
-            exchange.client_left()
+            exchange.abandon("C", "the client left")
             self._abort()
 
     def pause_writing(self) -> None:
@@ -150,7 +139,7 @@ class ClientConnection(asyncio.Protocol):
         self._edge.forget(self)
         self._say_late_record("CE")
         if self._exchange is not None:
-            self._exchange.client_left()
+            self._exchange.abandon("C", "the client left")
             self._exchange = None
 
     # --- reading requests ---------------------------------------------------------------------------------------------
@@ -165,15 +154,14 @@ class ClientConnection(asyncio.Protocol):
                 pass
         finally:
             self._advancing = False
-        if self._holds & _PIPELINE and self._reader.waiting * 2 <= self._edge.settings.limits.pipelined:
-            self._hold(_PIPELINE, False)
+        if self.socket.holds(Hold.PIPELINE) and self._reader.waiting * 2 <= self._edge.settings.limits.pipelined:
+            self.socket.release(Hold.PIPELINE)
 
     def _begin(self) -> bool:
         """Start the next exchange if its head is complete."""
         reader, timeouts = self._reader, self._edge.settings.timeouts
         if self.phase is Phase.IDLE:
-            reader.skip_empty_line()
-            if not reader.waiting:
+            if not reader.has_begun():
                 return False
             self._first_byte_at = self.now()
             self._set_phase(Phase.HEAD, timeouts.head)
@@ -227,12 +215,12 @@ class ClientConnection(asyncio.Protocol):
         """Read no further ahead than the limit, unless it is a head that is still incomplete."""
         waiting = self._reader.waiting
         if waiting > self._edge.settings.limits.pipelined and (self.phase not in _READING or self.write_paused):
-            self._hold(_PIPELINE, True)
+            self.socket.hold(Hold.PIPELINE)
 
     def _note_lost_head(self) -> None:
         self._set_phase(Phase.CLOSING)
         exchange = Exchange(self, self._edge, None, self._first_byte_at)
-        exchange.client_left("the client left within a request's head", phase="R")
+        exchange.abandon("C", "the client left within a request's head", phase="R")
 
     # --- what the exchange uses ---------------------------------------------------------------------------------------
 
@@ -240,13 +228,6 @@ class ClientConnection(asyncio.Protocol):
     def upload_pending(self) -> bool:
         """Whether the request's body is not complete yet."""
         return self._reader.body is not None
-
-    def write(self, data: bytes) -> None:
-        """Bytes for the client, in order. Nothing happens when it is gone."""
-        # Under uvloop a write to a closed transport raises.
-        if data and not self._transport.is_closing():
-            self._stall.written += len(data)
-            self._transport.write(data)
 
     def must_close(self, *, final: bool) -> bool:
         """Whether the answer that begins (or, `final`, is whole) is this connection's last."""
@@ -262,20 +243,18 @@ class ClientConnection(asyncio.Protocol):
         """No request can follow on this connection: where it would begin is not known."""
         self._last = True
 
-    def hold_for_upload(self, hold: bool) -> None:
-        """Stop reading, or go on, because of what the upstream takes."""
-        self._hold(_UPLOAD, hold)
-
     def answered(self, keep_alive: bool) -> None:
         """The answer is completely written."""
+        self.socket.flush()
         self._exchange = None
         if self.phase in _ENDING:
             return
-        self._hold(_UPLOAD, False)
+        self.socket.release(Hold.UPLOAD)
         timeouts = self._edge.settings.timeouts
         if not keep_alive:
             self._finish()
         elif self.upload_pending:
+            self._linger_left = self._edge.settings.limits.discard
             self._set_phase(Phase.DISCARD, timeouts.linger)
         else:
             self._set_phase(Phase.IDLE, timeouts.idle)
@@ -283,13 +262,14 @@ class ClientConnection(asyncio.Protocol):
 
     def truncated(self, *, reset: bool) -> None:
         """The answer is not complete and will not be: what was written leaves, then the client sees that."""
+        self.socket.flush()
         self._exchange = None
         if self.phase in _ENDING:
             return
         if reset:
-            self._hold(_UPLOAD | _PIPELINE, True)
+            self.socket.hold(Hold.UPLOAD)
             self._set_phase(Phase.RESETTING, self._edge.settings.timeouts.linger)
-            self._reset_when_sent()
+            self._reset_when_arrived()
         else:
             self._finish()
 
@@ -325,20 +305,21 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, with RST."""
         if self._exchange is not None:
-            self._exchange.cut()
+            self._exchange.abandon("K", "the edge stops", Reason.SHUTDOWN)
+            self._exchange = None
         self._abort()
 
     def tick(self, now: float) -> None:
         """Look at the clocks."""
-        if self._stall.check(now, self._transport.get_write_buffer_size()):
+        if self.socket.is_stalled(now):
             if self._exchange is not None:
-                self._exchange.client_stalled()
+                self._exchange.abandon("c", "the client stopped reading")
             self._say_late_record("cD")
             self._abort()
         elif self.phase is Phase.EXCHANGE:
             self._tick_exchange(now)
         elif self.phase is Phase.RESETTING and now <= self._deadline:
-            self._reset_when_sent()
+            self._reset_when_arrived()
         elif self._deadline and now > self._deadline:
             self._time_out()
 
@@ -358,12 +339,12 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             return
-        if self._holds and has_left(self._socket()):
-            exchange.client_left("the client left while reading from it was paused")
+        if self.socket.held and self.socket.has_left():
+            exchange.abandon("C", "the client left while reading from it was paused")
             self._abort()
             return
         if self.upload_pending and self._deadline:
-            if self._holds or exchange.awaits_continue:
+            if self.socket.held or exchange.awaits_continue:
                 self._restart_body_clock(now)
             elif now > self._deadline:
                 least = 1 if exchange.head_sent else self._edge.settings.timeouts.body_bytes
@@ -383,47 +364,26 @@ class ClientConnection(asyncio.Protocol):
         self.phase = phase
         self._deadline = self.now() + seconds if seconds else 0.0
 
-    def _hold(self, why: int, hold: bool) -> None:
-        before = self._holds
-        self._holds = before | why if hold else before & ~why
-        if bool(before) == bool(self._holds) or self._transport.is_closing():
-            return
-        if self._holds:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
-
     def _finish(self) -> None:
         """All is said: FIN behind it. The client's bytes are still read for a while, lest a RST overtake the answer."""
         if self._client_closes and not self.upload_pending and not self._reader.waiting:
             self._close()
             return
-        self._hold(_UPLOAD | _PIPELINE, False)
         self._reader.clear()
         self._linger_left = self._edge.settings.limits.linger
         self._set_phase(Phase.LINGER, self._edge.settings.timeouts.linger)
-        if not self._transport.is_closing():
-            self._transport.write_eof()
+        self.socket.send_fin()
 
     def _close(self) -> None:
         self._set_phase(Phase.CLOSING)
-        self._transport.close()
+        self.socket.close()
 
     def _abort(self) -> None:
         if self.phase is not Phase.CLOSED:
-            close_with_reset(self._socket())
             self._set_phase(Phase.CLOSING)
-            self._transport.abort()
+            self.socket.abort()
 
-    def _reset_when_sent(self) -> None:
+    def _reset_when_arrived(self) -> None:
         """RST throws away what the kernel has not delivered, so it waits for that."""
-        if not self._transport.get_write_buffer_size() and not unsent(self._socket()):
+        if self.socket.all_arrived():
             self._abort()
-
-    def _socket(self) -> SocketLike:
-        return cast(SocketLike, self._transport.get_extra_info("socket"))
-
-
-def _address(transport: asyncio.BaseTransport, which: str) -> tuple[str, int]:
-    address = transport.get_extra_info(which)
-    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else ("0.0.0.0", 0)

@@ -4,7 +4,7 @@ It never ends an answer cleanly that did not end cleanly: whatever is not a comp
 before the head, and a truncation that the client can see after it.
 """
 
-import json
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,13 @@ from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
 
 from .access_log import AccessRecord
+from .client_socket import Hold
 from .context import EdgeContext, fresh_id
 from .error_pages import error_answer
 from .errors import Rejected, UpstreamUnavailable
 from .forwarded import relayed_fields
 from .http_parser import ALLOW
+from .own_answers import own_answer
 from .request_head import RequestHead
 from .response_writer import Framing, ResponseWriter
 from .verdicts import error_of, log_code
@@ -26,10 +28,11 @@ from .verdicts import error_of, log_code
 if TYPE_CHECKING:
     from .connection import ClientConnection
 
-HEALTH = b"/_dialback/health"
-_RESERVED = b"/_dialback/"
+_log = logging.getLogger("dialback.edge")
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LOGGED_PATH = 2048
+_REJECTED = {404: "LR", 408: "cR"}
 
 
 class Exchange(BaseSink):
@@ -86,46 +89,29 @@ class Exchange(BaseSink):
         """Answer here, or ask the upstream."""
         request = self._request
         assert request is not None
-        if request.target == b"*":
-            self._answer(Head(204, ((b"allow", ALLOW),)), b"")
-        elif request.target.startswith(_RESERVED):
-            self._answer_reserved(request)
-        else:
-            try:
-                self._check_policy(request)
+        try:
+            own = own_answer(request, self._edge)
+            if own is not None:
+                self._answer(*own)
+            else:
                 self._ask(request)
-            except Rejected as rejected:
-                self.refuse(rejected)
-            except UpstreamUnavailable as error:
-                self._fail(503, "no_upstream", str(error), log="IR", retry_after=error.retry_after)
+        except Rejected as rejected:
+            self.refuse(rejected)
+        except UpstreamUnavailable as error:
+            self._fail(503, "no_upstream", str(error), log="IR", retry_after=error.retry_after)
+        except Exception as error:
+            # A bug, on this side of the link; it must not take the connection's other requests with it.
+            _log.exception("request %s could not be opened", self._id)
+            self._fail(502, "internal_error", "The request could not be passed on.", log="IR", detail=repr(error))
 
     def refuse(self, rejected: Rejected) -> None:
         """Answer with an error of our own making; the upstream has not seen the request."""
-        self._fail(rejected.status, rejected.code, str(rejected), log="cR" if rejected.status == 408 else "PR")
-
-    def _answer_reserved(self, request: RequestHead) -> None:
-        if request.path != HEALTH:
-            self._fail(404, "not_found", "There is nothing here.", log="LR")
-        elif request.method not in (b"GET", b"HEAD"):
-            self._fail(405, "method_not_allowed", "Health is asked for with GET.", log="PR")
-        else:
-            status, state = self._edge.health()
-            body = json.dumps(state).encode() + b"\n"
-            fields = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
-            self._answer(Head(status, (*fields, (b"content-length", b"%d" % len(body)))), body)
-
-    def _check_policy(self, request: RequestHead) -> None:
-        settings = self._edge.settings
-        if settings.authorities is not None and not _served(request.authority, settings.authorities):
-            raise Rejected(421, "misdirected", "This host is not served here.")
-        limit = settings.limits.body
-        if limit is not None and request.body_length is not None and request.body_length > limit:
-            raise Rejected(413, "body_too_large", f"The request's body is larger than {limit} bytes.")
+        self._fail(rejected.status, rejected.code, str(rejected), log=_REJECTED.get(rejected.status, "PR"))
 
     def _ask(self, request: RequestHead) -> None:
         connection = self._connection
-        authority = request.authority or connection.local_authority
-        fields, scheme = relayed_fields(request, connection.peer, authority)
+        authority = request.authority or connection.socket.local_authority
+        fields, scheme = relayed_fields(request, connection.socket.peer, authority)
         relayed = Request(
             id=self._id,
             method=request.method,
@@ -134,7 +120,7 @@ class Exchange(BaseSink):
             fields=fields,
             scheme=scheme,
             http_version=b"1.1" if request.minor else b"1.0",
-            peer=connection.peer.address,
+            peer=connection.socket.peer.address,
             body_length=request.body_length,
             age_us=int((connection.now() - self._started) * 1_000_000),
         )
@@ -157,7 +143,7 @@ class Exchange(BaseSink):
             return
         stream.write(data)
         if stream.queued > limits.upload_queue:
-            self._connection.hold_for_upload(True)
+            self._connection.socket.hold(Hold.UPLOAD)
 
     def uploaded(self) -> None:
         """The request's body is complete."""
@@ -178,13 +164,13 @@ class Exchange(BaseSink):
         """The upstream wants the body."""
         if self.awaits_continue and not self.over and not self.head_sent:
             self.awaits_continue = False
-            self._connection.write(_CONTINUE)
+            self._connection.socket.write(_CONTINUE)
 
     def on_sent(self, count: int) -> None:
         """Part of the body has left for the upstream."""
         stream = self._stream
         if stream is not None and stream.queued * 2 <= self._edge.settings.limits.upload_queue:
-            self._connection.hold_for_upload(False)
+            self._connection.socket.release(Hold.UPLOAD)
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
@@ -193,7 +179,7 @@ class Exchange(BaseSink):
         if self.over or self.head_sent or info.status != 103 or not self._edge.settings.early_hints:
             return
         try:
-            self._connection.write(self._writer.interim(info))
+            self._connection.socket.write(self._writer.interim(info))
         except StreamViolation:
             # A hint that cannot be relayed is left out; the answer itself is judged when it comes.
             return
@@ -219,7 +205,7 @@ class Exchange(BaseSink):
         out = writer.data(data)
         if out:
             self._bytes_out += len(data)
-            connection.write(out)
+            connection.socket.write(out)
         stream = self._stream
         assert stream is not None
         if connection.write_paused:
@@ -251,7 +237,7 @@ class Exchange(BaseSink):
         elif (tail := self._writer.finish(self._trailers)) is None:
             self._truncate("SD", f"{self._writer.remaining} bytes of Content-Length are missing")
         else:
-            self._connection.write(tail)
+            self._connection.socket.write(tail)
             self._finish(keep_alive=self._writer.keep_alive and not self._connection.must_close(final=True), log="--")
 
     def on_refuse(self, code: int, reason: str) -> None:
@@ -278,18 +264,12 @@ class Exchange(BaseSink):
         if owed and not self.over and self._stream is not None:
             self._stream.consumed(owed)
 
-    def client_left(self, why: str = "the client left", phase: str = "") -> None:
-        """Nobody waits for the answer any more."""
+    def abandon(self, who: str, why: str, reason: Reason = Reason.CLIENT_GONE, phase: str = "") -> None:
+        """There is nobody to answer any more. `who` ended it, as in the log's codes."""
         if not self.over:
             phase = phase or ("D" if self.head_sent else "R" if self._connection.upload_pending else "H")
-            self._cancel(Reason.CLIENT_GONE, why)
-            self._close("C" + phase, why)
-
-    def client_stalled(self) -> None:
-        """The client is there and reads nothing."""
-        if not self.over:
-            self._cancel(Reason.CLIENT_GONE, "the client stopped reading")
-            self._close("cD", "the client stopped reading")
+            self._cancel(reason, why)
+            self._close(who + phase, why)
 
     def cut(self) -> None:
         """The grace of a drain is over."""
@@ -308,7 +288,7 @@ class Exchange(BaseSink):
     # --- endings ------------------------------------------------------------------------------------------------------
 
     def _send_head(self, head: Head, *, close: bool) -> None:
-        self._connection.write(self._writer.begin(head, self._id, close))
+        self._connection.socket.write(self._writer.begin(head, self._id, close))
         self._head_status = head.status
         self._head_after = self._connection.now() - self._started
 
@@ -317,7 +297,7 @@ class Exchange(BaseSink):
         self._send_head(head, close=self._connection.must_close(final=True))
         out = self._writer.data(body)
         self._bytes_out = len(out)
-        self._connection.write(out)
+        self._connection.socket.write(out)
         self._finish(keep_alive=self._writer.keep_alive, log=log, detail=detail)
 
     def _fail(self, status: int, code: str, message: str, *, log: str, retry_after: int = 0, detail: str = "") -> None:
@@ -358,7 +338,7 @@ class Exchange(BaseSink):
             AccessRecord(
                 at=time.time() - duration,
                 id=self._id,
-                client=connection.peer.address.decode(),
+                client=connection.socket.peer.address.decode(),
                 method="-" if request is None else request.method.decode(),
                 host="-" if request is None else request.authority.decode("latin-1"),
                 path="-" if request is None else request.path[:_LOGGED_PATH].decode("latin-1"),
@@ -371,10 +351,3 @@ class Exchange(BaseSink):
                 detail=detail if log != "--" else "",
             )
         )
-
-
-def _served(authority: bytes, allowed: tuple[str, ...]) -> bool:
-    name = authority.decode("latin-1")
-    if not name.endswith("]"):
-        name = name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() and ":" in name else name
-    return any(name == entry or (entry.startswith(".") and name.endswith(entry)) for entry in allowed)

@@ -9,6 +9,7 @@ import re
 
 import httptools
 
+from dialback_wire.fields import is_value
 from dialback_wire.messages import Field
 
 from .errors import Rejected
@@ -20,6 +21,8 @@ _FORBIDDEN = frozenset({b"TRACE", b"CONNECT"})
 
 # RFC 9112, 3: method SP request-target SP HTTP-version. A fragment is no part of a target; visible ASCII only.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!\"$-~]+) HTTP/([0-9])\.([0-9])\r\n")
+_CODING = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*)\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:", re.IGNORECASE)
 _LETTER = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
@@ -99,14 +102,21 @@ def _fields(head: bytes) -> list[Field]:
         # RFC 9110, 7.8: an Upgrade that is not served is ignored. The body, if any, is not given to this parser.
         pass
     except httptools.HttpParserError as error:
-        fields = collector.fields
-        lengths = any(name == b"content-length" for name, _ in fields)
-        if fields and fields[-1][0] == b"transfer-encoding" and fields[-1][1] and not lengths:
-            raise unsupported_coding() from error
+        codings = _CODING.findall(head)
+        if len(codings) == 1 and not _LENGTH.search(head):
+            check_coding(codings[0])
         raise Rejected(400, "bad_request", f"The request's head is malformed: {error}.") from error
     return collector.fields
 
 
-def unsupported_coding() -> Rejected:
-    """RFC 9112, 6.1: a transfer coding that is not understood is answered 501."""
-    return Rejected(501, "transfer_encoding", "The only transfer coding that is understood is chunked.")
+def check_coding(value: bytes) -> None:
+    """Pass for `chunked` alone.
+
+    RFC 9112, 6.1: other codings are not understood (501); a list that cannot mean anything is malformed (400).
+    """
+    codings = [coding.strip(b" \t") for coding in value.lower().split(b",")]
+    if codings == [b"chunked"]:
+        return
+    if b"" in codings or codings.count(b"chunked") > 1 or not is_value(value):
+        raise Rejected(400, "bad_framing", "The request's Transfer-Encoding is malformed.")
+    raise Rejected(501, "transfer_encoding", "The only transfer coding that is understood is chunked.")

@@ -1,4 +1,4 @@
-"""The link to the invoker over a Unix or TCP socket: dials, proves the key, redials with backoff, never retries a request."""
+"""The link to the invoker over a Unix or TCP socket: dials, redials with backoff, never retries a request."""
 
 import asyncio
 import os
@@ -92,8 +92,8 @@ class LinkClient:
                     link.on_gone = self._retired.discard
                 if loop.time() - began > settings.backoff_max:
                     delay = settings.backoff_min
-            # Full jitter, so that many edges do not return as one.
-            await asyncio.sleep(random.uniform(delay / 2, delay))
+            # Jitter, so that many edges do not return as one.
+            await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - jitter is no secret
             delay = min(delay * 2, settings.backoff_max)
 
     async def _dial(self) -> LinkConnection:
@@ -105,7 +105,7 @@ class LinkClient:
             try:
                 if settings.path is not None:
                     await loop.create_unix_connection(lambda: link, str(settings.path))
-                else:
+                elif settings.host is not None and settings.port is not None:
                     await loop.create_connection(lambda: link, settings.host, settings.port)
                 await link.settled.wait()
             except BaseException:

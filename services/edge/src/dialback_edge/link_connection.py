@@ -14,6 +14,7 @@ from dialback_wire.tables import Seat
 from .settings import LinkSettings
 
 _WRITE_BUFFER = 512 * 1024
+_PING = b"edge"
 _log = logging.getLogger("dialback.edge.link")
 
 
@@ -27,7 +28,7 @@ class LinkConnection(asyncio.Protocol):
         """No new stream can be opened here."""
         self.gone = asyncio.Event()
         """The connection is closed."""
-        self.on_gone: Callable[[LinkConnection], None] = lambda link: None
+        self.on_gone: Callable[[LinkConnection], None] | None = None
         self.why = ""
         self.mux = Mux(
             Seat.EDGE,
@@ -82,7 +83,8 @@ class LinkConnection(asyncio.Protocol):
         """Gone. Every stream hears of it."""
         self._end(str(exc) if exc else "the invoker closed the link")
         self.gone.set()
-        self.on_gone(self)
+        if self.on_gone is not None:
+            self.on_gone(self)
 
     def retire(self, reason: str) -> None:
         """Open no more streams here; close when the last one has ended."""
@@ -121,7 +123,7 @@ class LinkConnection(asyncio.Protocol):
             self.close(f"{self._unanswered} pings were not answered")
             return
         self._unanswered += 1
-        self.mux.ping(b"edge")
+        self.mux.ping(_PING)
         self._timer = self._loop.call_later(self._ping_interval, self._ping)
 
     def _pong(self, payload: bytes) -> None:

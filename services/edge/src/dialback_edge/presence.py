@@ -54,7 +54,8 @@ def unsent(sock: SocketLike) -> int:
     answer = bytearray(4)
     try:
         fcntl.ioctl(sock.fileno(), _SIOCOUTQ, answer)
-    except OSError:
+    except (OSError, ValueError):
+        # Closed already.
         return 0
     return int.from_bytes(answer, sys.byteorder)
 

@@ -10,7 +10,7 @@ from dialback_wire.fields import content_length
 from dialback_wire.messages import Field
 
 from .errors import Rejected
-from .http_parser import parse_head, unsupported_coding
+from .http_parser import check_coding, parse_head
 from .settings import EdgeLimits
 
 _AUTHORITY = re.compile(
@@ -136,12 +136,8 @@ def _body_length(minor: int, length: bytes | None, coding: bytes | None) -> int 
         raise Rejected(400, "bad_framing", "The request has both a Content-Length and a Transfer-Encoding.")
     if minor == 0:
         raise Rejected(400, "bad_framing", "HTTP/1.0 has no Transfer-Encoding.")
-    codings = [part.strip() for part in coding.lower().split(b",")]
-    if codings == [b"chunked"]:
-        return None
-    if b"" in codings or codings.count(b"chunked") > 1:
-        raise Rejected(400, "bad_framing", "The request's Transfer-Encoding is malformed.")
-    raise unsupported_coding()
+    check_coding(coding)
+    return None
 
 
 def _expects_continue(expect: bytes | None) -> bool:

@@ -34,15 +34,14 @@ class RequestReader:
         self._input.clear()
         self.body = None
 
-    def skip_empty_line(self) -> None:
-        """RFC 9112, 2.2: an empty line before a request line is ignored; one only."""
-        if self._input.startswith(b"\r\n"):
+    def has_begun(self) -> bool:
+        """Whether a request has begun. RFC 9112, 2.2: empty lines before it are ignored."""
+        while self._input.startswith(b"\r\n"):
             del self._input[:2]
+        return bool(self._input) and self._input != b"\r"
 
     def next_head(self) -> RequestHead | None:
         """The next request's head, once it is complete; its body is then the one to read. Raises Rejected."""
-        if self._input == b"\r":
-            return None
         end = find_head_end(self._input, self._searched, self._limits)
         if end < 0:
             self._searched = len(self._input)
@@ -74,5 +73,5 @@ class RequestReader:
         return self.take_body(data)
 
     def rest_is_small(self) -> bool:
-        """Whether reading the rest of the body costs less than a new connection would."""
-        return self.body is None or (self.body.remaining is not None and self.body.remaining <= self._limits.discard)
+        """Whether reading the rest of the body may cost less than a new connection. Unknown of a chunked one."""
+        return self.body is None or self.body.remaining is None or self.body.remaining <= self._limits.discard

@@ -111,7 +111,7 @@ class EdgeService:
         self._schedule(loop)
 
 
-async def serve(settings: EdgeSettings, on_ready: Callable[[str, int], None] = lambda host, port: None) -> bool:
+async def serve(settings: EdgeSettings, on_ready: Callable[[str, int], None] | None = None) -> bool:
     """Run the edge until SIGTERM or SIGINT; a second one stops at once. Returns whether every answer ended by itself.
 
     Raises SettingsError when the address or the link's key cannot be used.
@@ -129,7 +129,8 @@ async def serve(settings: EdgeSettings, on_ready: Callable[[str, int], None] = l
     try:
         host, port = await edge.start()
         await link.start()
-        on_ready(host, port)
+        if on_ready is not None:
+            on_ready(host, port)
         await signals.get()
         clean = await _drain_or_second_signal(edge, settings, signals)
     finally:

@@ -76,7 +76,7 @@ class Pool:
     ) -> None:
         self.spec = spec
         self.workers: list[Worker] = []
-        """Every worker that is not quite gone, in the order of their starts."""
+        """Every worker that is not quite gone, by start. on_change tells each step, and once more when it is gone."""
         self._launcher = launcher
         self._max_workers = max_workers
         self._concurrency = concurrency
@@ -315,4 +315,6 @@ class Pool:
         self.workers.remove(worker)
         if not self.workers:
             self._empty.set()
+        if self._on_change is not None:
+            self._on_change(worker)
         self._pump()

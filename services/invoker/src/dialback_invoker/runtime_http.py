@@ -75,12 +75,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[tuple[bytes, bytes, bytes | None]] = deque()
         self._polling = False
+        self._in_head = True
+        self._head_size = 0
+        """Bytes of a head that came in more than one piece."""
         self._begin()
 
     def _begin(self) -> None:
         self._path = b""
-        self._in_head = True
-        self._head_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
         self._authorized = False
@@ -100,8 +101,7 @@ class Connection(asyncio.Protocol):
             self._desk.poll_gone(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_size += len(data)
+        was_in_head = self._in_head
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -109,8 +109,10 @@ class Connection(asyncio.Protocol):
             raise  # our own fault: the loop reports it
         except httptools.HttpParserError:
             self._refuse(BAD_REQUEST)
-        if self._in_head and self._head_size > MAX_HEAD:  # llhttp itself would collect without end
-            self._refuse(BAD_REQUEST)
+        if self._in_head and was_in_head:
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD:  # llhttp itself would collect without end
+                self._refuse(BAD_REQUEST)
 
     # httptools
 
@@ -214,7 +216,12 @@ class RuntimeServer:
             )
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_unix_server(self._connect, str(path))
+            starting = loop.create_task(loop.create_unix_server(self._connect, str(path)))
+            try:
+                self._server = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                (await starting).close()  # it listens by now, and nobody else knows of it
+                raise
             os.chmod(path, 0o600)
         except OSError as error:
             raise PathProblem(f"cannot listen on {path}: {error.strerror or error}") from error

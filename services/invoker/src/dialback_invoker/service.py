@@ -80,7 +80,7 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        launcher = ProcessLauncher(self.run.workers)
+        launcher = ProcessLauncher(self.run.root)
         self._undo.append(launcher.close)
         await launcher.sweep()
         self.run.receiver_socket.unlink(missing_ok=True)
@@ -178,6 +178,7 @@ class InvokerService:
         server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
         port = await server.start()
         self._undo.append(server.stop)
+        self._undo.append(self._logs.end_followers)
         host = f"[{control.host}]" if ":" in control.host else control.host
         self.control_url = self.view.control_url = f"http://{host}:{port}"
         self.control_token = self.data.control_token.read_text().strip()

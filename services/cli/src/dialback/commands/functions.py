@@ -3,6 +3,7 @@
 # ruff: noqa: ARG001 - `session` reads the shared options from the context
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -35,12 +36,8 @@ def deploy(
     from dialback.session import connect
     from dialback.terminal import output_console, print_json
 
-    with connect(context) as client:
-        bundle = pack_shown(source, name)
-        try:
-            deployed = deploy_bundle(client, bundle)
-        finally:
-            bundle.close()
+    with connect(context) as client, closing(pack_shown(source, name)) as bundle:
+        deployed = deploy_bundle(client, bundle)
     if json:
         print_json(deployed.model_dump(mode="json"))
     else:

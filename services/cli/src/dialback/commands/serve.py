@@ -3,6 +3,7 @@
 # ruff: noqa: ARG001 - `session` reads the shared options from the context
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
@@ -45,13 +46,10 @@ def up(
     from dialback.session import settings_of
 
     settings = settings_of(context)
-    bundles = [pack_shown(source) for source in sources or ()]
-    refuse_twins(bundles)
-    try:
+    with ExitStack() as opened:
+        bundles = [opened.enter_context(closing(pack_shown(source))) for source in sources or ()]
+        refuse_twins(bundles)
         code = Serving(settings, "Dialback", json, bundles).run(service("platform"))
-    finally:
-        for bundle in bundles:
-            bundle.close()
     raise typer.Exit(code)
 
 

@@ -42,7 +42,7 @@ class WorkerSpec:
     """Folder of the extracted bundle; read only, a worker gets its own copy."""
     entry: str
     kind: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     memory_mb: int = 256
     concurrency: int = 1
     callback_socket: str = "keep"

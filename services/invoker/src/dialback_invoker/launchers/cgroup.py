@@ -15,11 +15,18 @@ that another manager runs would hide processes from it.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 DELEGATION_MARKS = ("trusted.delegate", "user.delegate")
 """Extended attributes that systemd sets to "1" on a cgroup that its unit may divide."""
+
+
+HOME = "dialback-"
+HOME_TRIES = 5
+JUST_MADE = 60.0
+"""Seconds within which an empty group may be one whose process is about to be moved in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,16 @@ class Group:
         self._base = base
 
     def create(self, memory_bytes: int) -> None:
-        """Makes it, with its limit. OSError when the kernel says no."""
-        self.folder.mkdir()
+        """Makes it, and its home when it is not there. OSError when the kernel says no."""
+        for _ in range(HOME_TRIES):
+            try:
+                _prepare_home(self._base)
+                self.folder.mkdir()
+            except FileNotFoundError:
+                continue  # somebody has just found the home empty and removed it
+            break
+        else:
+            raise FileNotFoundError(2, "the cgroup vanishes as soon as it is made", str(self._base.folder))
         if not self._base.memory:
             return
         if self._base.version == 2:
@@ -86,7 +101,9 @@ class Group:
 
     def remove(self) -> bool:
         """Removes it with what the worker may have made below it; False while somebody lives in it."""
-        return remove(self.folder)
+        gone = remove(self.folder)
+        remove_empty(self._base.folder)
+        return gone
 
 
 def remove(folder: Path) -> bool:
@@ -176,16 +193,35 @@ def _delegated(folder: Path) -> bool:
     return False
 
 
-def make_home(base: Base, name: str) -> Base | None:
-    """Our own group below ``base``, which holds one group for each worker. None when it cannot be made."""
-    home = base.folder / f"dialback-{name}"
+def find_home(base: Base, name: str) -> Base | None:
+    """Our own group below ``base``, for one group per worker. It exists only while a worker does. None: no."""
+    home = Base(base.folder / f"{HOME}{name}", base.version, base.memory)
     try:
-        home.mkdir(exist_ok=True)
-        if base.version == 2 and base.memory:
-            _write(home / "cgroup.subtree_control", "+memory")
+        _prepare_home(home)
     except OSError:
         return None
-    return Base(home, base.version, base.memory)
+    finally:
+        remove_empty(home.folder)
+    return home
+
+
+def _prepare_home(home: Base) -> None:
+    home.folder.mkdir(exist_ok=True)
+    if home.version == 2 and home.memory:
+        _write(home.folder / "cgroup.subtree_control", "+memory")
+
+
+def sweep_homes(base: Path) -> None:
+    """Removes what invokers that were killed left below ``base``: nobody lives there, and has not just moved in."""
+    oldest = time.time() - JUST_MADE
+    for home in base.glob(f"{HOME}*"):
+        try:
+            groups = [p for p in home.iterdir() if p.is_dir() and p.stat().st_mtime < oldest]
+        except OSError:
+            continue  # its owner removes it at this moment
+        for group in groups:
+            remove(group)
+        remove_empty(home)
 
 
 def _write(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+PATIENT_ROUNDS = 3
 DEATH_SECONDS = 1.0
 """How long a killed process may take to free its memory before we look again."""
 
@@ -97,23 +98,38 @@ def marked(folder: Path, table: Iterable[Process]) -> list[Process]:
 
 
 def kill_all(find: Callable[[], Iterable[Process]], rounds: int = 20) -> int:
-    """Kills what ``find`` finds until nothing alive is left: a process may fork while we look. Blocks until all are dead.
+    """Kills what ``find`` finds until nothing alive is left: a process may fork while we look. Blocks until then.
 
     Answers how many were hit.
     """
-    hit = 0
-    for _ in range(rounds):
+    hit = found = missed = 0
+    for attempt in range(rounds):
         alive = [p for p in find() if not p.zombie]
         if not alive:
-            break
+            missed += 1
+            if missed > 2 * bool(found):  # whom we saw may be between two forms: looked for three times
+                break
+            continue
+        found, missed = found + len(alive), 0
+        if attempt >= PATIENT_ROUNDS:
+            # a process that forks and exits faster than we look keeps its group, and a group is hit as a whole
+            for group in {p.group for p in alive if p.group > 1} - {os.getpgrp()}:
+                _kill_group(group)
         handles = [handle for p in alive if (handle := _strike(p)) is not None]
         hit += len(handles)
         _await_deaths(handles)
     return hit
 
 
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+
+
 def _strike(process: Process) -> int | None:
-    """SIGKILL to exactly this process; answers a pidfd to wait on (-1 where the system has none), None: it is gone."""
+    """SIGKILL to exactly this process. Answers a pidfd to wait on (-1: the system has none), None: it is gone."""
     try:
         if not hasattr(os, "pidfd_open"):
             if look(process.pid) != process:

@@ -47,7 +47,7 @@ class ProcessLauncher:
         self._home: cgroup.Base | None = None
         base = cgroup.find_base(cgroup_root) if use_cgroups else None
         if base is not None:
-            self._home = cgroup.make_home(base, hashlib.sha256(os.fsencode(run_dir.absolute())).hexdigest()[:8])
+            self._home = cgroup.find_home(base, hashlib.sha256(os.fsencode(run_dir.absolute())).hexdigest()[:8])
 
     @property
     def memory_enforcement(self) -> str:
@@ -63,7 +63,13 @@ class ProcessLauncher:
         """Ends and removes what an earlier invoker left in the run folder. Only for the holder of the data
         folder's lock.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._executor, sweep, self.run_dir)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._sweep)
+
+    def _sweep(self) -> Swept:
+        swept = sweep(self.run_dir)
+        if self._home is not None:
+            cgroup.sweep_homes(self._home.folder.parent)
+        return swept
 
     async def prepare(self, worker_id: str) -> Path:
         """Makes the worker's folder; answers where its runtime API listens."""

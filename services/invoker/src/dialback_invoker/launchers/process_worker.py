@@ -117,7 +117,10 @@ class ProcessWorker:
             return
 
         def wait() -> None:
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            if hasattr(os, "waitid"):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            else:  # macOS before Python 3.13
+                self._popen.wait()
             self._loop.call_soon_threadsafe(self._on_death)
 
         threading.Thread(target=wait, name=f"wait-{self.pid}", daemon=True).start()

@@ -40,7 +40,6 @@ def sweep(run_dir: Path) -> Swept:
         killed += _kill(folder, pid_file)
         if pid_file is not None and ours(pid_file.cgroup):
             cgroup.remove(Path(pid_file.cgroup))
-            cgroup.remove_empty(Path(pid_file.cgroup).parent)
         workspace.remove(folder)
     if folders:
         # workers whose folder was removed half-way, or who never got a pid file
@@ -64,7 +63,7 @@ def _kill(folder: Path, pid_file: workspace.PidFile | None) -> int:
 
 def ours(folder: str) -> bool:
     """Whether a recorded cgroup can be one that we made."""
-    return bool(folder) and Path(folder).parent.name.startswith("dialback-")
+    return bool(folder) and Path(folder).parent.name.startswith(cgroup.HOME)
 
 
 def members(folder: str) -> list[proc.Process]:
