@@ -289,7 +289,7 @@ class Mux:
             opened = frames.decode_open(payload)
             if isinstance(opened, Request) == self.seat.asks:
                 raise StreamViolation(f"{self.seat.name} takes no OPEN of this kind")
-            stream.opened(opened)
+            stream.opened(opened, len(payload))
             if self.going_away:
                 stream.refuse(Refusal.UNAVAILABLE, "going away")
             elif len(self._streams) > self.limits.max_streams:

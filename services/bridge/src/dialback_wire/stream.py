@@ -49,6 +49,7 @@ class Stream:
         "_tail",
         "id",
         "in_turn",
+        "opened_bytes",
         "sink",
         "tap",
     )
@@ -58,6 +59,8 @@ class Stream:
         self.sink = sink
         self.tap: Tap | None = None
         self.in_turn = False
+        self.opened_bytes = 0
+        """Size of the payload of the other side's OPEN, which came before there could be a tap."""
         self._mux = mux
         self._asks = mux.seat.asks
         self._sendable = SENDS[mux.seat]
@@ -116,8 +119,9 @@ class Stream:
         self._body = Body.STREAMING if body else Body.NONE
         self._send(FrameType.OPEN, payload)
 
-    def opened(self, opened: Request | bytes) -> None:
-        """The other side's OPEN came. For the mux."""
+    def opened(self, opened: Request | bytes, size: int) -> None:
+        """The other side's OPEN came, `size` bytes of payload. For the mux."""
+        self.opened_bytes = size
         self._response = self._receivable[Response.IDLE, FrameType.OPEN]
         if isinstance(opened, Request) and opened.body_length != 0:
             self._body = Body.STREAMING
