@@ -18,7 +18,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-LOOKS = 20
+LOOKS = 2
 DEATH_SECONDS = 1.0
 """How long a killed process may take to free its memory before we look again."""
 
