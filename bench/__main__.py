@@ -1,0 +1,90 @@
+"""The command: which servers, which workloads, where the result goes."""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import interrupts
+from bench.machine import machine
+from bench.report import report
+from bench.session import Session, say
+from bench.subjects import DEFAULT, SUBJECTS, YARDSTICK
+from bench.targets import judge
+from bench.workloads import WORKLOADS
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure Dialback and its peers: every server is visited once a round, ratios are taken inside it.",
+        epilog=f"workloads: {', '.join(WORKLOADS)}. subjects: {', '.join(SUBJECTS)}. bench/README.md explains both.",
+    )
+    parser.add_argument("--quick", action="store_true", help="about two minutes: shorter visits, fewer rounds")
+    parser.add_argument(
+        *("--only", "-o"), action="append", choices=WORKLOADS, metavar="WORKLOAD", help="this workload (repeatable)"
+    )
+    parser.add_argument(
+        *("--subject", "-s"),
+        action="append",
+        choices=SUBJECTS,
+        metavar="SUBJECT",
+        help=f"this server, and {YARDSTICK}, which the ratios need (repeatable)",
+    )
+    parser.add_argument("--rounds", type=_count, help="visits of each server per workload, instead of the usual number")
+    parser.add_argument(
+        "--json", type=Path, default=RESULTS / "latest.json", help="where the result goes (%(default)s)"
+    )
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed or not measured")
+    return parser.parse_args(words)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number from 1 on")
+    return int(text)
+
+
+def main() -> int:
+    options = arguments()
+    interrupts.install()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    workloads = options.only or list(WORKLOADS)
+    names = [name for name in SUBJECTS if name in (options.subject or DEFAULT) or name == YARDSTICK]
+    about, begun = machine(), time.time()
+    say(f"{about['cpu']}, {about['cores']} cores, load {about['load_average_before']:.2f}; starting the servers")
+    try:
+        with Session(names, options.quick, options.rounds) as session:
+            for workload in WORKLOADS.values():
+                if workload.name in workloads:
+                    session.measure(workload)
+    except interrupts.Interrupted as interrupted:
+        say("interrupted; every server was stopped")
+        return 128 + interrupted.number
+    verdicts = judge(session.results, workloads)
+    text = report(session.results, verdicts)
+    result = {
+        "made_at": begun,
+        "seconds": time.time() - begun,
+        "machine": about,
+        **session.results.as_json(),
+        "targets": [
+            {"text": verdict.target.text, "value": verdict.value, "verdict": verdict.word} for verdict in verdicts
+        ],
+    }
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(result, indent=1) + "\n")
+    options.json.with_suffix(".md").write_text(text + "\n")
+    print(text)
+    say(f"\n{result['seconds']:.0f} s; {options.json}")
+    return int(options.check and not all(verdict.met for verdict in verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

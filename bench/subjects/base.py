@@ -1,0 +1,64 @@
+"""What the benchmark knows of a server under test."""
+
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from bench.interrupts import shielded
+from bench.processes import Process, StartError, tree
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH = ROOT / "bench"
+
+
+class Missing(Exception):
+    """This subject cannot run here; the message says why, and the report repeats it."""
+
+
+class Subject(ABC):
+    """One server (or chain of servers) that answers bench/app.py's paths below `url`."""
+
+    name: str
+    title: str
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.processes: list[Process] = []
+        self.folder = Path()
+
+    @abstractmethod
+    def launch(self) -> str:
+        """Start everything below self.folder through self.run, and return the base URL. Raises Missing, StartError."""
+
+    def start(self) -> str:
+        """The base URL, without a slash at its end. Raises Missing; nothing is left running then."""
+        self.folder = Path(tempfile.mkdtemp(prefix="dialback-bench-"))
+        try:
+            self.url = self.launch()
+        except StartError as error:
+            self.stop()
+            raise Missing(str(error)) from error
+        except BaseException:
+            self.stop()
+            raise
+        return self.url
+
+    def run(self, command: list[str], env: dict[str, str] | None = None) -> Process:
+        with shielded():
+            process = Process(command, cwd=self.folder, env=env)
+            self.processes.append(process)
+        return process
+
+    def pids(self) -> list[int]:
+        """All its processes at this moment."""
+        return list(tree([process.pid for process in self.processes]))
+
+    def stop(self) -> None:
+        """End what was started, the last first, and remove its files. Harmless when repeated."""
+        with shielded():
+            while self.processes:
+                self.processes.pop().stop()
+            if self.folder != Path():
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder = Path()

@@ -1,0 +1,218 @@
+"""One invocation, from its payload to its verdict.
+
+With a callback: open the stream first, call the handler only when its token was accepted, send END with a verdict,
+then tell the runtime API. Without one: call the handler, hand its whole answer to the runtime API. Either way each
+invocation ends in exactly one answer to the runtime API, and the worker goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dialback_wire import payload
+from dialback_wire.messages import Reason, Verdict
+
+from . import log_capture
+from .buffered_exchange import BufferedExchange
+from .event import EventError, Stamp, decode_event, take_stamp
+from .exchange import AnswerError, ClientGone, Exchange
+from .failures import below_bridge, cause, describe, follows_from_leaving
+from .handlers.base import Handler, HandlerFailed
+from .receivers import CallbackRefused, CallbackUnreachable, Receivers
+from .runtime_client import AnswerTooLarge, Delivery, Failure, RuntimeClient
+from .stream_exchange import StreamExchange
+
+BODYLESS_TIME = 10.0
+"""Seconds that a handler has to complete an answer whose body nobody reads (HEAD, 204, 304). Longer than
+`cancel_grace`, because its client is content and its work is wanted."""
+
+TOO_LARGE = Failure(
+    "Function.ResponseSizeTooLarge", "the response is larger than 6 MB; it can be streamed in callback mode"
+)
+
+
+class Invocations:
+    """Serves deliveries of the runtime API, any number at once. `cancel_grace` is in seconds."""
+
+    def __init__(
+        self,
+        runtime: RuntimeClient,
+        receivers: Receivers,
+        handler: Handler,
+        log: log_capture.LogSink,
+        cancel_grace: float,
+    ) -> None:
+        self._runtime = runtime
+        self._receivers = receivers
+        self._handler = handler
+        self._log = log
+        self._cancel_grace = cancel_grace
+        self._running: dict[Exchange, Callable[[Reason | str], None]] = {}
+
+    async def serve(self, delivery: Delivery) -> None:
+        """Serve one invocation, in a task of its own. Raises PlatformGone and nothing else."""
+        try:
+            event = decode_event(delivery.event)
+            stamp = take_stamp(event)
+        except EventError as error:
+            await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
+            return
+        # The payload's bytes hold the token, and are of no more use.
+        delivery = replace(delivery, event=b"")
+        scope = log_capture.Scope(delivery.id if stamp is None else stamp.invocation)
+        log_capture.current.set(scope)
+        try:
+            if stamp is None:
+                await self._buffered(delivery, event)
+            else:
+                await self._callback(delivery, event, stamp)
+        finally:
+            self._log.close(scope)
+
+    def shut_down(self) -> None:
+        """Tell every handler that nobody wants its response any more."""
+        for stop in list(self._running.values()):
+            stop(Reason.SHUTDOWN)
+
+    # --- callback mode ------------------------------------------------------------------------------------------------
+
+    async def _callback(self, delivery: Delivery, event: Any, stamp: Stamp) -> None:
+        try:
+            exchange = StreamExchange(delivery, event, stamp)
+            socket = await self._receivers.open(stamp, exchange)
+        except EventError as error:
+            await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
+            return
+        except CallbackRefused as error:
+            await self._runtime.fail(delivery.id, Failure(payload.REFUSED, str(error)))
+            return
+        except CallbackUnreachable as error:
+            await self._runtime.fail(delivery.id, Failure(payload.UNREACHABLE, str(error)))
+            return
+        del stamp  # from here on the token is nowhere that user code's tracebacks could show it
+        try:
+            verdict = await self._finish_stream(exchange, await self._run(exchange))
+        finally:
+            self._receivers.release(socket)
+        answer = {payload.KEY: {"verdict": verdict.name.lower(), "count": exchange.count}}
+        await self._runtime.respond(delivery.id, json.dumps(answer).encode())
+
+    async def _finish_stream(self, exchange: StreamExchange, error: BaseException | None) -> Verdict:
+        """Send END, unless the handler's complete response has sent it. `error` is what the handler raised."""
+        gone, status, code, detail = exchange.gone, 0, "", ""
+        if gone is not None and gone is not Reason.NO_BODY:
+            # A response that was complete before its client left may still not have left this process.
+            verdict = exchange.gone_verdict
+            status, code = 504 if verdict is Verdict.TIMEOUT else 0, _word(gone)
+        elif exchange.complete or (gone is not None and isinstance(error, (ClientGone, asyncio.CancelledError))):
+            verdict = Verdict.OK
+        elif isinstance(error, AnswerError):
+            verdict, status, code, detail = Verdict.ERROR, error.status, error.code, error.detail
+        elif error is not None and exchange.cut is not None:
+            verdict, status, code, detail = Verdict.TRUNCATED, 400, "request_truncated", exchange.cut
+        else:
+            shown = error or HandlerFailed("the handler gave no response")
+            verdict, status, code, detail = Verdict.ERROR, 500, "handler_error", describe(shown)
+        await exchange.end(verdict, status=status, code=code, detail=detail)
+        return verdict
+
+    # --- buffered mode ------------------------------------------------------------------------------------------------
+
+    async def _buffered(self, delivery: Delivery, event: Any) -> None:
+        try:
+            exchange = BufferedExchange(delivery, event)
+        except EventError as error:
+            await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
+            return
+        raised = await self._run(exchange)
+        if exchange.overflowed:
+            failure = TOO_LARGE
+        elif exchange.gone == "deadline":
+            failure = Failure("Sandbox.Timedout", "the invocation's deadline has passed")
+        elif isinstance(raised, AnswerError):
+            failure = Failure(f"Dialback.{raised.code}", raised.detail)
+        elif raised is not None and not exchange.complete:
+            failure = Failure.of(cause(raised))
+        elif exchange.value is None:
+            failure = Failure("Dialback.NoResponse", "the handler gave no response")
+        else:
+            try:
+                await self._runtime.respond(delivery.id, exchange.value)
+            except AnswerTooLarge:
+                await self._runtime.fail(delivery.id, TOO_LARGE)
+            return
+        await self._runtime.fail(delivery.id, failure)
+
+    # --- the handler --------------------------------------------------------------------------------------------------
+
+    async def _run(self, exchange: Exchange) -> BaseException | None:
+        """Run the handler to its end; returns what it raised.
+
+        When nobody wants the rest and it does not notice, it is cancelled. What it does after a complete response is
+        its own, until the deadline.
+        """
+        if exchange.gone is not None:
+            return ClientGone("the client has gone before the handler was called")
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._call(exchange))
+        timers: list[asyncio.TimerHandle] = []
+
+        def cancel_incomplete() -> None:
+            if not exchange.complete:
+                task.cancel()
+
+        def on_gone() -> None:
+            patience = BODYLESS_TIME if exchange.gone is Reason.NO_BODY else self._cancel_grace
+            timers.append(loop.call_later(self._cancel_grace, exchange.expire))
+            timers.append(loop.call_later(patience, cancel_incomplete))
+
+        def stop(why: Reason | str) -> None:
+            exchange.leave(why)
+            timers.append(loop.call_later(self._cancel_grace, task.cancel))
+
+        exchange.when_gone(on_gone)
+        if exchange.delivery.deadline_ms is not None:
+            left = exchange.delivery.deadline_ms / 1000 - time.time()
+            timers.append(loop.call_later(max(0.0, left), stop, "deadline"))
+        self._running[exchange] = stop
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            del self._running[exchange]
+            for timer in timers:
+                timer.cancel()
+        return asyncio.CancelledError() if task.cancelled() else task.result()
+
+    async def _call(self, exchange: Exchange) -> BaseException | None:
+        try:
+            await self._handler.run(exchange)
+        except asyncio.CancelledError:
+            if exchange.gone is None:
+                # Not ours: the user's code cancelled itself.
+                return HandlerFailed("the handler was cancelled by its own code")
+            raise
+        except (ClientGone, AnswerError) as error:
+            return error
+        except BaseException as error:  # SystemExit too: one invocation must not take the others with it
+            if exchange.cut is None and not follows_from_leaving(error):
+                self._log_failure(error)
+            return error
+        return None
+
+    def _log_failure(self, error: BaseException) -> None:
+        scope = log_capture.current.get()
+        text = "".join(traceback.format_exception(type(error), error, below_bridge(error)))
+        self._log.emit(scope.id, "log", "ERROR", text.rstrip().split("\n"))
+
+
+def _word(why: Reason | str) -> str:
+    return why.name.lower() if isinstance(why, Reason) else why

@@ -1,0 +1,139 @@
+"""The runtime API of AWS Lambda (2018-06-01), as its client: take an invocation, answer it.
+
+Dialback's workers reach it over their own Unix socket, with a secret; on AWS Lambda it is at `AWS_LAMBDA_RUNTIME_API`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+from .http_connection import HttpGone, HttpResponse
+from .http_pool import HttpPool, connect_tcp, connect_unix
+
+_BASE = "/2018-06-01/runtime"
+_SAFE_ID = re.compile(r"[0-9A-Za-z_.~-]{1,128}")
+
+
+class PlatformGone(Exception):
+    """The runtime API is not there any more, or does not know this worker: there is nothing left to serve."""
+
+
+class AnswerTooLarge(Exception):
+    """The runtime API takes no answer of this size (413)."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What `next` handed out."""
+
+    id: str
+    deadline_ms: int | None
+    """Unix time in milliseconds; None: no deadline."""
+    function_arn: str
+    client_context: str | None
+    identity: str | None
+    event: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure in the runtime API's words."""
+
+    type: str
+    message: str
+    trace: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """As AWS's own Python runtime describes an exception: its class, its text, its frames."""
+        frames = traceback.format_tb(error.__traceback__)
+        return cls(type(error).__name__, str(error), tuple(frames))
+
+    def to_json(self) -> bytes:
+        """The body of an error call."""
+        # ASCII, so that text which is no proper Unicode can be told as well.
+        return json.dumps(
+            {"errorType": self.type, "errorMessage": self.message, "stackTrace": list(self.trace)}
+        ).encode()
+
+
+class RuntimeClient:
+    """Calls of the runtime API; any number may run at once. All raise PlatformGone."""
+
+    def __init__(self, pool: HttpPool, host: str, secret: str | None) -> None:
+        self._pool = pool
+        lines = [f"Host: {host}"]
+        if secret is not None:
+            lines.append(f"Authorization: Bearer {secret}")
+        self._headers = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+        self._json = self._headers + b"Content-Type: application/json\r\n"
+
+    async def next(self) -> Delivery | None:
+        """Wait for an invocation. None: this worker is to retire."""
+        answer = await self._call("GET", f"{_BASE}/invocation/next", self._headers)
+        if answer.status == 410:
+            return None
+        if answer.status != 200:
+            raise PlatformGone(f"the runtime API answered {answer.status} to `next`")
+        headers = answer.headers
+        request_id = headers.get("lambda-runtime-aws-request-id", "")
+        if not _SAFE_ID.fullmatch(request_id):
+            raise PlatformGone("the runtime API handed out an invocation without a usable id")
+        deadline = headers.get("lambda-runtime-deadline-ms", "")
+        return Delivery(
+            id=request_id,
+            deadline_ms=int(deadline) or None if deadline.isdecimal() else None,
+            function_arn=headers.get("lambda-runtime-invoked-function-arn", ""),
+            client_context=headers.get("lambda-runtime-client-context"),
+            identity=headers.get("lambda-runtime-cognito-identity"),
+            event=answer.body,
+        )
+
+    async def respond(self, request_id: str, body: bytes) -> None:
+        """Answer an invocation. Raises AnswerTooLarge.
+
+        An invocation that the platform has given up meanwhile (400, 403, 404, 410) needs no answer.
+        """
+        answer = await self._call("POST", f"{_BASE}/invocation/{request_id}/response", self._json, body)
+        if answer.status == 413:
+            raise AnswerTooLarge
+
+    async def fail(self, request_id: str, failure: Failure) -> None:
+        """Report that an invocation failed."""
+        await self._report(f"{_BASE}/invocation/{request_id}/error", failure)
+
+    async def fail_init(self, failure: Failure) -> None:
+        """Report that this worker cannot start."""
+        await self._report(f"{_BASE}/init/error", failure)
+
+    def close(self) -> None:
+        """Let go of idle connections."""
+        self._pool.close()
+
+    async def _report(self, path: str, failure: Failure) -> None:
+        kind = re.sub(r"[^0-9A-Za-z_.]", "?", failure.type)
+        header = f"Lambda-Runtime-Function-Error-Type: {kind}\r\n".encode()
+        await self._call("POST", path, self._json + header, failure.to_json())
+
+    async def _call(self, method: str, path: str, headers: bytes, body: bytes = b"") -> HttpResponse:
+        try:
+            return await self._pool.request(method, path, headers, body)
+        except HttpGone as gone:
+            raise PlatformGone(f"the runtime API is gone: {gone}") from gone
+
+
+def connect(secret: str | None, socket: str | None, address: tuple[str, int] | None) -> RuntimeClient:
+    """A client for a Unix socket or, without one, for host and port. Nothing is dialled yet."""
+    dial: Any
+    if socket is not None:
+        dial, host = functools.partial(connect_unix, socket), "localhost"
+    elif address is not None:
+        dial, host = functools.partial(connect_tcp, *address), f"{address[0]}:{address[1]}"
+    else:
+        raise ValueError("a runtime API has a socket or an address")
+    return RuntimeClient(HttpPool(dial), host, secret)

@@ -1,0 +1,205 @@
+"""An exchange whose response travels on a stream of the callback socket, part by part."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from dialback_wire.messages import Accept, End, Field, Head, Info, Reason, Verdict
+from dialback_wire.payload import BODY_INLINE, BODY_STREAM
+from dialback_wire.sink import BaseSink
+from dialback_wire.stream import Stream
+
+from . import lambda_values
+from .event import Stamp, inline_body
+from .exchange import ClientGone, Exchange
+from .runtime_client import Delivery
+from .waiters import Waiters
+
+ROOM = 64 * 1024
+"""Bytes that a handler may have in its stream's queue before `write` makes it wait, however large the credit is."""
+
+_TIMEOUTS = frozenset({Reason.TIMEOUT_START, Reason.TIMEOUT_HEAD, Reason.TIMEOUT_IDLE, Reason.TIMEOUT_TOTAL})
+
+
+class StreamLost(Exception):
+    """The socket died before the stream was accepted."""
+
+
+class StreamRefused(Exception):
+    """The receiver did not accept the token."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}".strip())
+        self.code = code
+
+
+class StreamExchange(Exchange, BaseSink):
+    """Both what the handler uses and the sink of its stream."""
+
+    def __init__(self, delivery: Delivery, event: Any, stamp: Stamp) -> None:
+        super().__init__(delivery, event)
+        self._streams_body = stamp.body == BODY_STREAM
+        self._stream: Stream | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._parts: deque[bytes] = deque()
+        self._ended = not self._streams_body
+        self._closed = False
+        self._readers = Waiters()
+        self._writers = Waiters()
+        self._drops = False
+        self._invited = False
+        body = inline_body(event) if stamp.body == BODY_INLINE else b""
+        if body:
+            self._parts.append(body)
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    def attach(self, stream: Stream) -> asyncio.Future[None]:
+        """Use `stream`. The future is done when the token was accepted; it raises StreamRefused or StreamLost."""
+        self._stream = stream
+        self._opened = asyncio.get_running_loop().create_future()
+        return self._opened
+
+    def on_accept(self, accept: Accept) -> None:
+        if self._streams_body and not accept.body:
+            self._ended = True
+        self._settle(None)
+
+    def on_refuse(self, code: int, reason: str) -> None:
+        self._settle(StreamRefused(code, reason))
+
+    def _settle(self, error: Exception | None) -> bool:
+        opened, self._opened = self._opened, None
+        if opened is None or opened.done():
+            return False
+        if error is None:
+            opened.set_result(None)
+        else:
+            opened.set_exception(error)
+        return True
+
+    # --- what the stream says -----------------------------------------------------------------------------------------
+
+    def on_data(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._readers.wake()
+
+    def on_end(self, end: End) -> None:
+        if end.verdict is Verdict.OK:
+            self._ended = True
+        else:
+            self.cut = f"the request's body was cut short ({end.verdict.name.lower()})"
+        self._readers.wake()
+
+    def on_cancel(self, reason: Reason, detail: str) -> None:
+        # The answer to HEAD, a 204 and a 304 have no body on the wire: for a while, what is written is dropped.
+        self._drops = reason is Reason.NO_BODY
+        self.leave(reason)
+
+    def on_sent(self, count: int) -> None:
+        self._writers.wake()
+
+    def on_closed(self) -> None:
+        self._closed = True
+        self._writers.wake()
+
+    def on_lost(self, why: str) -> None:
+        self._closed = True
+        if not self._settle(StreamLost(why)):
+            self.leave("lost")
+        self._writers.wake()
+
+    def leave(self, why: Reason | str) -> None:
+        super().leave(why)
+        self._readers.wake()
+        self._writers.wake()
+
+    # --- what the handler uses ----------------------------------------------------------------------------------------
+
+    @property
+    def body_over(self) -> bool:
+        return self._ended and not self._parts
+
+    async def read(self) -> bytes:
+        while True:
+            if self.gone is not None and self.gone is not Reason.NO_BODY:
+                raise ClientGone("the client has gone")
+            if self._parts:
+                data = self._parts.popleft()
+                if self._streams_body:
+                    self._wired.consumed(len(data))
+                return data
+            if self._ended:
+                return b""
+            if self.cut is not None or self.gone is not None:
+                raise ClientGone(self.cut or "the response is over, and nobody sends the rest of the body")
+            if not self._invited:
+                # A client that expects 100 Continue sends nothing before it knows that the body is wanted.
+                self._invited = True
+                self._wired.invite()
+            await self._readers.wait()
+
+    @property
+    def _wired(self) -> Stream:
+        if self._stream is None:
+            raise RuntimeError("the exchange has no stream yet")
+        return self._stream
+
+    def info(self, status: int, fields: list[Field]) -> None:
+        self._wired.info(Info(status, tuple(fields)))
+
+    def head(self, status: int, fields: list[Field]) -> None:
+        self.started = True
+        self._wired.head(Head(status, tuple(fields)))
+
+    async def write(self, data: bytes) -> None:
+        stream = self._wired
+        if self.gone is None and data:
+            stream.write(data)
+            while stream.queued > min(stream.credit, ROOM) and self.gone is None:
+                await self._writers.wait()
+        if self.gone is not None:
+            if not self._drops:
+                raise ClientGone("the client has gone")
+            # Dropped. Give way, or a handler that never stops writing would hold the loop.
+            await asyncio.sleep(0)
+
+    def expire(self) -> None:
+        self._drops = False
+
+    def trailers(self, fields: list[Field]) -> None:
+        self._wired.trailers(tuple(fields))
+
+    async def answer(self, value: Any) -> None:
+        answer = lambda_values.infer(value)
+        self.head(answer.status, answer.fields)
+        if answer.body:
+            await self.write(answer.body)
+        self.finish()
+
+    def finish(self) -> None:
+        """The last frame follows at once, whatever the handler still does when its response is complete."""
+        super().finish()
+        self._wired.end(Verdict.OK)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    async def end(self, verdict: Verdict, *, status: int = 0, code: str = "", detail: str = "") -> None:
+        """Send the last frame and wait until everything before it has left, or nobody wants it."""
+        self._wired.end(verdict, status=status, code=code, detail=detail)
+        while not self._closed:
+            await self._writers.wait()
+
+    @property
+    def count(self) -> int:
+        """Bytes of body that have left."""
+        return self._wired.sent
+
+    @property
+    def gone_verdict(self) -> Verdict:
+        """The verdict of a response that was broken off because of `gone`."""
+        if self.gone in _TIMEOUTS or self.gone == "deadline":
+            return Verdict.TIMEOUT
+        return Verdict.TRUNCATED if self.gone == "lost" else Verdict.CANCELLED

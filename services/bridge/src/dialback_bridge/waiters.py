@@ -1,0 +1,28 @@
+"""Coroutines that wait for a condition to change, woken by callbacks on the loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Waiters:
+    """Like `asyncio.Condition` without the lock: wait, look again, wait again."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self) -> None:
+        self._futures: list[asyncio.Future[None]] = []
+
+    async def wait(self) -> None:
+        """Sleep until the next `wake`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._futures.append(future)
+        await future
+
+    def wake(self) -> None:
+        """Wake everybody who waits now."""
+        if self._futures:
+            futures, self._futures = self._futures, []
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)

@@ -1,0 +1,174 @@
+"""A worker: the parts joined, from start to retirement.
+
+Ends with status 0 when the platform retires it (410, or SIGTERM) and all that it runs has ended; with 1 when the
+platform is gone or the function cannot start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import traceback
+from pathlib import Path
+
+from . import log_capture, runtime_client
+from .callback_url import AllowList
+from .discovery import find_entry
+from .entry import Entry, EntryError
+from .handlers import Handler, make_handler
+from .handlers.base import StartFailed
+from .handlers.threads import Threads
+from .invocation import Invocations
+from .launch import Launch
+from .receivers import Receivers
+from .runtime_client import Failure, PlatformGone, RuntimeClient
+
+MAX_POLLS = 4
+"""How many `next` calls are outstanding at most."""
+
+ASYNC_CONCURRENCY = 100
+THREAD_CONCURRENCY = 10
+STOP_TIME = 5.0
+"""Seconds that an application's shut-down may take, and the invocations of a platform that is gone."""
+
+LAST_POLL_TIME = 1.0
+"""Seconds in which the other polls of a retired worker are answered too."""
+
+
+class Worker:
+    """Takes invocations and serves them, at most `concurrency` at once."""
+
+    def __init__(self, runtime: RuntimeClient, invocations: Invocations, concurrency: int) -> None:
+        self._runtime = runtime
+        self._invocations = invocations
+        self._slots = asyncio.Semaphore(concurrency)
+        self._polls = min(concurrency, MAX_POLLS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retiring = False
+        self._gone: PlatformGone | None = None
+        self._pollers: list[asyncio.Task[None]] = []
+
+    async def serve(self) -> None:
+        """Serve until retirement, and until everything that runs has ended. Raises PlatformGone."""
+        self._pollers = [asyncio.ensure_future(self._poll()) for _ in range(self._polls)]
+        try:
+            await asyncio.gather(*self._pollers, return_exceptions=True)
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=STOP_TIME if self._gone else None)
+        finally:
+            for task in [*self._pollers, *self._tasks]:
+                task.cancel()
+        if self._gone is not None:
+            raise self._gone
+
+    def retire(self) -> None:
+        """Take nothing more. A second call also gives up what runs."""
+        if self._retiring:
+            self._invocations.shut_down()
+        self._retiring = True
+        self._cancel_polls()
+
+    def _cancel_polls(self) -> None:
+        for poller in self._pollers:
+            poller.cancel()
+
+    async def _poll(self) -> None:
+        while True:
+            # A slot is taken before the poll, so what comes can start at once, and polls never exceed free slots.
+            await self._slots.acquire()
+            if self._retiring:
+                break
+            try:
+                delivery = await self._runtime.next()
+            except PlatformGone as gone:
+                self._platform_gone(gone)
+                break
+            if delivery is None:
+                self._retiring = True
+                asyncio.get_running_loop().call_later(LAST_POLL_TIME, self._cancel_polls)
+                break
+            task = asyncio.get_running_loop().create_task(self._invocations.serve(delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._served)
+        # Others may wait for a slot only to learn that there is nothing more to take.
+        self._slots.release()
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, PlatformGone):
+            self._platform_gone(error)
+        elif error is not None:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "an invocation failed inside the bridge", "exception": error}
+            )
+
+    def _platform_gone(self, gone: PlatformGone) -> None:
+        # While it retires its workers, the platform closes connections rather than answer each poll.
+        if self._gone is None and not self._retiring:
+            self._gone = gone
+            self._retiring = True
+            self._invocations.shut_down()
+            self._cancel_polls()
+
+
+def run_worker(launch: Launch, folder: Path) -> int:
+    """Serve the function in `folder`; returns the exit status."""
+    log = log_capture.install(launch.log_fd)
+    try:
+        entry = find_entry(folder, launch.entry, launch.kind)
+    except EntryError as error:
+        log.emit("", "log", "ERROR", str(error).split("\n"))
+        trace = tuple(traceback.format_exception(error.__cause__)) if error.__cause__ is not None else ()
+        failure = Failure("Dialback.EntryError", str(error), trace)
+        return asyncio.run(_report(launch, failure))
+    try:
+        return asyncio.run(_serve(launch, entry, log))
+    finally:
+        log.close_outside()
+
+
+async def _report(launch: Launch, failure: Failure) -> int:
+    runtime = runtime_client.connect(launch.secret, launch.runtime_socket, launch.runtime_address)
+    try:
+        await runtime.fail_init(failure)
+    except PlatformGone:
+        pass
+    runtime.close()
+    return 1
+
+
+async def _serve(launch: Launch, entry: Entry, log: log_capture.LogSink) -> int:
+    concurrency = launch.concurrency or (THREAD_CONCURRENCY if entry.blocks else ASYNC_CONCURRENCY)
+    threads = Threads(concurrency)
+    handler = make_handler(entry, threads)
+    try:
+        await handler.start()
+    except StartFailed as error:
+        log.emit("", "log", "ERROR", str(error).split("\n"))
+        return await _report(launch, Failure("Dialback.StartFailed", str(error)))
+    runtime = runtime_client.connect(launch.secret, launch.runtime_socket, launch.runtime_address)
+    receivers = Receivers(AllowList(launch.allow), keep=launch.keep_socket, dial_timeout=launch.dial_timeout)
+    worker = Worker(runtime, Invocations(runtime, receivers, handler, log, launch.cancel_grace), concurrency)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.retire)
+    try:
+        await worker.serve()
+        status = 0
+    except PlatformGone as gone:
+        log.emit("", "log", "ERROR", [str(gone)])
+        status = 1
+    await _stop(handler, log)
+    await receivers.close()
+    runtime.close()
+    threads.close()
+    return status
+
+
+async def _stop(handler: Handler, log: log_capture.LogSink) -> None:
+    try:
+        await asyncio.wait_for(handler.stop(), STOP_TIME)
+    except asyncio.TimeoutError:
+        log.emit("", "log", "ERROR", [f"the application's shut-down took longer than {STOP_TIME:g} s"])

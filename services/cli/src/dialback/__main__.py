@@ -1,0 +1,5 @@
+"""`python -m dialback`."""
+
+from dialback.main import main
+
+main()

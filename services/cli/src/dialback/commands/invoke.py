@@ -1,0 +1,52 @@
+"""`invoke`: one request to a function, its answer on stdout."""
+
+# ruff: noqa: ARG001 - `session` reads the shared options from the context
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dialback.options import Config, Control, DataDir, PublicUrl, Token
+
+
+def invoke(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="N", help="The function.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Path and query below the function.")] = "/",
+    method: Annotated[
+        str | None,
+        typer.Option("-X", "--method", metavar="METHOD", help="GET, or POST with a body.", show_default=False),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("-d", "--data", metavar="BODY", help="Text, @FILE, or @- for standard input.", show_default=False),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("-H", "--header", metavar="LINE", help="'name: value'; may be repeated.", show_default=False),
+    ] = None,
+    include: Annotated[bool, typer.Option("-i", "--include", help="Print status and headers before the body.")] = False,
+    public_url: PublicUrl = None,
+    control: Control = None,
+    token: Token = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Send one request to a function and write its answer to stdout as it comes.
+
+    The body of the request is streamed while the answer is read. A status of 400 or more and an answer that
+    stops short are failures (exit code 1).
+    """
+    from dialback.invoking import Invocation
+    from dialback.names import check_name
+    from dialback.request_parts import outgoing
+    from dialback.session import connect, settings_of
+
+    check_name(name)
+    request = outgoing(name, path, method, data, header or [])
+    address = settings_of(context).public_url
+    if address is None:
+        with connect(context) as client:
+            address = client.platform().public_url
+    Invocation(name, include).write(address, request)

@@ -1,0 +1,218 @@
+"""Composes the services: edge and invoker in one process, or each on its own.
+
+The seam that `serving` calls. Signals, draining and exit codes are the same for all three: the first SIGTERM or SIGINT
+lets what runs come to its end within the grace, the second stops at once; the exit code is 0 when everything ended by
+itself and 1 when something had to be cut.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from dialback.address import Address, TcpAddress, UnixAddress, bracketed
+from dialback.errors import StartProblem
+from dialback.ready import Ready
+from dialback.settings import Settings
+from dialback_edge.access_log import LineLog
+from dialback_edge.errors import EdgeError, UpstreamUnavailable
+from dialback_edge.link import LinkClient
+from dialback_edge.service import EdgeService
+from dialback_edge.settings import EdgeSettings, LinkSettings
+from dialback_invoker.errors import DialbackError
+from dialback_invoker.paths import data_folder, run_folder
+from dialback_invoker.service import InvokerService
+from dialback_invoker.settings import InvokerSettings
+from dialback_invoker.settings import TcpAddress as InvokerTcp
+from dialback_wire import memory
+from dialback_wire.errors import LocalError
+from dialback_wire.messages import Request
+from dialback_wire.mux import Mux
+from dialback_wire.sink import StreamSink
+from dialback_wire.stream import Stream
+from dialback_wire.tables import Seat
+
+CUT = 1
+"""Exit code of a stop that had to cut something."""
+
+
+class MemoryLink:
+    """An edge's upstream whose invoker is in the same process."""
+
+    def __init__(self, invoker: InvokerService) -> None:
+        defer = asyncio.get_running_loop().call_soon
+        self._mux, _ = memory.join(lambda write: Mux(Seat.EDGE, write=write, defer=defer), invoker.join_link, defer)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request could be opened now."""
+        return self._mux.ready and not self._mux.going_away
+
+    def open(self, request: Request, sink: StreamSink) -> Stream:
+        """Ask the invoker. Raises UpstreamUnavailable once it is stopping."""
+        if self.ready:
+            try:
+                return self._mux.open_request(request, sink)
+            except LocalError as error:
+                raise UpstreamUnavailable(str(error)) from error
+        raise UpstreamUnavailable("The platform is stopping.")
+
+
+async def run_platform(settings: Settings, ready: Callable[[Ready], None]) -> int:
+    """Edge and invoker in one process. Raises StartProblem."""
+    async with _stop_signals() as signals:
+        invoker = await _started(_invoker_settings(settings))
+        try:
+            edge = EdgeService(_edge_settings(settings, None), MemoryLink(invoker))
+            try:
+                host, port = await _edge_started(edge)
+                invoker.public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
+                ready(_ready(settings, invoker, invoker.public_url))
+                await signals.get()
+                invoker.dispatch.draining = True
+                return await _ended(_drain_both(edge, invoker, settings.drain_grace), signals)
+            finally:
+                await edge.stop()
+        finally:
+            await invoker.stop()
+
+
+async def run_invoker(settings: Settings, ready: Callable[[Ready], None]) -> int:
+    """The invoker alone. Raises StartProblem."""
+    async with _stop_signals() as signals:
+        invoker = await _started(_invoker_settings(settings))
+        try:
+            ready(_ready(settings, invoker, settings.public_url or ""))
+            await signals.get()
+            return await _ended(invoker.drain(settings.drain_grace), signals)
+        finally:
+            await invoker.stop()
+
+
+async def run_edge(settings: Settings, ready: Callable[[Ready], None]) -> int:
+    """The edge alone. Raises StartProblem."""
+    link_settings = _link_settings(settings)
+    lines = LineLog()
+    async with _stop_signals() as signals:
+        link = LinkClient(link_settings)
+        edge = EdgeService(_edge_settings(settings, link_settings), link, lines)
+        try:
+            host, port = await _edge_started(edge)
+            public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
+            link.agent = public_url
+            try:
+                await link.start()
+            except EdgeError as error:
+                raise StartProblem(str(error)) from error
+            ready(Ready(public_url=public_url))
+            await signals.get()
+            return await _ended(edge.drain(settings.drain_grace), signals)
+        finally:
+            await edge.stop()
+            await link.stop()
+            await asyncio.to_thread(lines.close)
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+async def _started(settings: InvokerSettings) -> InvokerService:
+    invoker = InvokerService(settings)
+    try:
+        await invoker.start()
+    except DialbackError as error:
+        raise StartProblem(str(error)) from error
+    return invoker
+
+
+async def _edge_started(edge: EdgeService) -> tuple[str, int]:
+    try:
+        return await edge.start()
+    except EdgeError as error:
+        raise StartProblem(str(error)) from error
+
+
+def _ready(settings: Settings, invoker: InvokerService, public_url: str) -> Ready:
+    return Ready(
+        public_url=public_url,
+        control_url=invoker.control_url,
+        control_token=invoker.control_token,
+        launcher=settings.launcher,
+        memory_enforcement=invoker.memory_enforcement,
+    )
+
+
+def _invoker_settings(settings: Settings) -> InvokerSettings:
+    return InvokerSettings(
+        data_dir=settings.data_dir,
+        control=InvokerTcp(host=settings.control.host, port=settings.control.port),
+        launcher=settings.launcher,
+        default=settings.default,
+        public_url=settings.public_url or "",
+        receiver=_tcp(settings.receiver),
+        link=_tcp(settings.link.address) or _path(settings.link.address),
+        link_key_file=settings.link.key_file,
+        queue=max(1, settings.queue.limit),
+        queue_seconds=settings.queue.timeout or 1e9,
+        grace=settings.drain_grace,
+    )
+
+
+def _edge_settings(settings: Settings, link: LinkSettings | None) -> EdgeSettings:
+    return EdgeSettings(host=settings.public.host, port=settings.public.port, link=link, grace=settings.drain_grace)
+
+
+def _link_settings(settings: Settings) -> LinkSettings:
+    """Where the invoker of this data folder listens, and the key that both know."""
+    data = data_folder(settings.data_dir)
+    key_file = settings.link.key_file or data.link_key
+    address = settings.link.address
+    if isinstance(address, TcpAddress):
+        return LinkSettings(host=address.host, port=address.port, key_file=key_file)
+    return LinkSettings(path=address.path or run_folder(data).link_socket, key_file=key_file)
+
+
+def _tcp(address: Address) -> InvokerTcp | None:
+    return InvokerTcp(host=address.host, port=address.port) if isinstance(address, TcpAddress) else None
+
+
+def _path(address: Address) -> Path | None:
+    return address.path if isinstance(address, UnixAddress) else None
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _stop_signals() -> AsyncIterator[asyncio.Queue[int]]:
+    """SIGTERM and SIGINT, one entry each."""
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    try:
+        yield signals
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            # One more signal, while the last things are put away, must not look like a crash.
+            signal.signal(number, signal.SIG_IGN)
+
+
+async def _drain_both(edge: EdgeService, invoker: InvokerService, grace: float) -> bool:
+    clients, invocations = await asyncio.gather(edge.drain(grace), invoker.drain(grace))
+    return clients and invocations
+
+
+async def _ended(drain: Coroutine[None, None, bool], signals: asyncio.Queue[int]) -> int:
+    """The exit code of a drain that a second signal may cut short."""
+    draining = asyncio.create_task(drain)
+    second = asyncio.create_task(signals.get())
+    either: tuple[asyncio.Task[bool] | asyncio.Task[int], ...] = (draining, second)
+    done, pending = await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    return 0 if draining in done and draining.result() else CUT

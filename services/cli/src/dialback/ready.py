@@ -1,0 +1,114 @@
+"""What a platform that is ready says: a panel for a person, one JSON line for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from rich import box
+from rich.console import RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from dialback.control_models import Function
+from dialback.terminal import ACCENT, QUIET, safe
+
+FRAME = 6
+"""Columns that the panel takes for itself."""
+LAUNCHER_NOTES = {"process": "process: workers run as your own user; this is no sandbox"}
+MEMORY_NOTES = {
+    "cgroup": "memory limits: enforced by the kernel (cgroup)",
+    "watch": "memory limits: watched, a worker beyond its limit is killed within moments",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Handed by a service to its `ready` callback, once, when its ports are open.
+
+    A service without a public or control port leaves that URL, and a service without control API its token, empty.
+    `memory_enforcement` is `cgroup` or `watch`, empty when the service launches nothing.
+    """
+
+    public_url: str = ""
+    control_url: str = ""
+    control_token: str = ""
+    launcher: str = ""
+    memory_enforcement: str = ""
+
+    @property
+    def page_url(self) -> str:
+        """The page's address. The token stands behind the #, which a browser sends to nobody."""
+        return f"{self.control_url}/#token={self.control_token}" if self.control_url else ""
+
+
+def addresses(public_url: str, name: str) -> tuple[str, str]:
+    """Both forms: `http://127.0.0.1:8080/@NAME/` and `http://NAME.localhost:8080/`."""
+    parts = urlsplit(public_url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{public_url}/@{name}/", f"{parts.scheme}://{name.lower()}.localhost{port}/"
+
+
+def ready_event(ready: Ready, functions: Sequence[Function]) -> dict[str, object]:
+    """The JSON line's object."""
+    listed = [function.model_dump(mode="json") | {"urls": list(_urls(ready, function))} for function in functions]
+    return {
+        "event": "ready",
+        "public_url": ready.public_url,
+        "control_url": ready.control_url,
+        "page_url": ready.page_url,
+        "functions": listed,
+    }
+
+
+def _urls(ready: Ready, function: Function) -> tuple[str, ...]:
+    return addresses(ready.public_url, function.name) if ready.public_url else function.urls
+
+
+def ready_view(ready: Ready, functions: Sequence[Function], what: str, width: int) -> RenderableType:
+    """Addresses, functions and what one should know: in a panel when it fits into `width` columns, else without one,
+    since an address that is broken by a frame can be neither clicked nor copied. Print it with `soft_wrap`.
+    """
+    lines = [*_own_lines(ready), Text(), *_function_lines(ready, functions, width - FRAME)]
+    notes = (LAUNCHER_NOTES.get(ready.launcher), MEMORY_NOTES.get(ready.memory_enforcement))
+    lines += [Text(), *(Text(note, QUIET) for note in notes if note)] if any(notes) else []
+    title, last = Text(f"{what} is ready", "bold"), Text("Ctrl-C lets streams finish, twice stops at once", QUIET)
+    if max(line.cell_len for line in lines) > width - FRAME:
+        return Text("\n").join([title, Text(), *lines, Text(), last])
+    return Panel(
+        Text("\n").join(lines),
+        title=title,
+        title_align="left",
+        subtitle=last,
+        subtitle_align="left",
+        box=box.ROUNDED,
+        border_style=QUIET,
+        padding=(1, 2),
+        expand=False,
+    )
+
+
+def _own_lines(ready: Ready) -> list[Text]:
+    urls = (("public", ready.public_url), ("page", ready.page_url), ("control", ready.control_url))
+    return [Text.assemble((label.ljust(10), QUIET), (safe(url), ACCENT)) for label, url in urls if url]
+
+
+def _function_lines(ready: Ready, functions: Sequence[Function], width: int) -> list[Text]:
+    """Name and both addresses side by side, or one below the other where that is too wide."""
+    if not ready.control_url:
+        return []
+    if not functions:
+        return [Text("no functions yet: dialback deploy DIR", QUIET)]
+    rows = [(safe(function.name), [safe(url) for url in _urls(ready, function)[:2]]) for function in functions]
+    label = max(len(name) for name, _ in rows) + 3
+    first = max((len(urls[0]) for _, urls in rows if urls), default=0) + 3
+    wide = label + first + max((len(urls[-1]) for _, urls in rows if urls), default=0) <= width
+    lines: list[Text] = []
+    for name, urls in rows:
+        line = Text(name.ljust(label), "bold")
+        for index, url in enumerate(urls):
+            line.append("" if index == 0 or wide else "\n" + " " * label)
+            line.append(url.ljust(first) if wide and index == 0 else url, f"not bold {QUIET if index else ACCENT}")
+        lines += line.split("\n")
+    return lines

@@ -1,0 +1,119 @@
+"""Runs a service to its end: hands it the settings, and when it is ready deploys what was named and says so.
+
+The services themselves are composed in `dialback.platform`, which this module imports late. Each of its functions is
+
+    async def run_platform(settings: Settings, ready: Callable[[Ready], None]) -> int
+    async def run_edge(settings: Settings, ready: Callable[[Ready], None]) -> int
+    async def run_invoker(settings: Settings, ready: Callable[[Ready], None]) -> int
+
+It calls `ready` once, from the loop's thread, when its ports are open; handles SIGINT and SIGTERM itself; returns the
+exit code; raises CliError (StartProblem) for what a person can mend; and stops at once when its task is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+
+import uvloop
+
+from dialback.bundle import Bundle
+from dialback.control_client import ControlClient
+from dialback.control_models import Function
+from dialback.deploying import deploy_bundle
+from dialback.errors import UsageProblem
+from dialback.ready import Ready, ready_event, ready_view
+from dialback.report import report
+from dialback.settings import Settings
+from dialback.terminal import output_console, print_json
+from dialback.whereabouts import Running, Whereabouts, remove_running, write_running
+
+Service = Callable[[Settings, Callable[[Ready], None]], Coroutine[None, None, int]]
+
+
+def service(kind: str) -> Service:
+    """The composition of `platform`, `edge` or `invoker`."""
+    found: Service = getattr(importlib.import_module("dialback.platform"), f"run_{kind}")
+    return found
+
+
+@dataclass(slots=True)
+class Serving:
+    """One run of a service. `bundles` are deployed when it is ready; the banner follows."""
+
+    settings: Settings
+    title: str
+    json: bool
+    bundles: Sequence[Bundle] = ()
+    _ready: Ready = field(default_factory=Ready)
+
+    def run(self, run: Service) -> int:
+        """The exit code of the service, or 1 when a bundle could not be deployed."""
+        return uvloop.run(self._main(run))
+
+    async def _main(self, run: Service) -> int:
+        opened = asyncio.Event()
+
+        def ready(said: Ready) -> None:
+            self._ready = said
+            opened.set()
+
+        running = asyncio.create_task(run(self.settings, ready))
+        announcing = asyncio.create_task(self._announce(opened))
+        try:
+            await asyncio.wait((running, announcing), return_when=asyncio.FIRST_COMPLETED)
+            if announcing.done() and (failure := announcing.exception()) is not None:
+                code = report(failure)
+                await _stop(running)
+                return code
+            return await running
+        finally:
+            await _stop(announcing)
+            await _stop(running)
+            if self._ready.control_url:
+                remove_running(self.settings.data_dir, os.getpid())
+
+    async def _announce(self, opened: asyncio.Event) -> None:
+        await opened.wait()
+        functions: Sequence[Function] = ()
+        if self._ready.control_url:
+            running = Running(self._ready.control_url, self._ready.public_url, os.getpid())
+            write_running(self.settings.data_dir, running)
+            functions = await asyncio.to_thread(self._deploy)
+        if self.json:
+            print_json(ready_event(self._ready, functions), compact=True)
+        else:
+            console = output_console()
+            console.print(ready_view(self._ready, functions, self.title, console.width), soft_wrap=True)
+
+    def _deploy(self) -> Sequence[Function]:
+        """Deploy through the control API, as everybody does; then ask what there is."""
+        where = Whereabouts(self._ready.control_url, "this platform", self._ready.control_token, "this platform")
+        with ControlClient(where) as client:
+            for bundle in self.bundles:
+                deploy_bundle(client, bundle)
+            return client.functions().functions
+
+
+async def _stop(task: asyncio.Task[int] | asyncio.Task[None]) -> None:
+    """Cancel it and wait; what it still raises was either reported or is not news."""
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()
+
+
+def refuse_twins(bundles: Sequence[Bundle]) -> None:
+    """UsageProblem when two of them would be the same function; names are unique ignoring case."""
+    seen: dict[str, Bundle] = {}
+    for bundle in bundles:
+        twin = seen.setdefault(bundle.name.lower(), bundle)
+        if twin is not bundle:
+            raise UsageProblem(
+                f"{twin.source} and {bundle.source} are both named {bundle.name}",
+                hint="set another `name` in one of their dialback.toml",
+            )

@@ -1,0 +1,170 @@
+"""What each kind of setting may hold. A parser takes what was said (text, or a TOML value) and the folder that
+relative paths are relative to; it raises ValueError with a message that completes `--port: ...`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from dialback.address import Address, UnixAddress, parse_address
+from dialback.errors import UsageProblem
+from dialback.names import check_name, did_you_mean
+
+T = TypeVar("T")
+Parser = Callable[[object, Path], T]
+
+LAUNCHERS = ("process",)
+LATER_LAUNCHERS = ("docker", "lambda")
+LONGEST_WAIT = 7 * 86400.0
+_HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Key(Generic[T]):
+    """One setting: its name in a file (`control_port`), how it is read, and what it is when nobody says."""
+
+    name: str
+    parse: Parser[T]
+    default: T
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "DIALBACK_" + self.name.upper()
+
+
+def text(value: object, _folder: Path) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"it must be text, not {_kind(value)}")
+    if not value or "\0" in value:
+        raise ValueError("it must not be empty")
+    return value
+
+
+def integer(least: int, most: int) -> Parser[int]:
+    def parse(value: object, _folder: Path) -> int:
+        number = value
+        if isinstance(value, str):
+            if not re.fullmatch(r"[+-]?\d{1,18}", value, re.ASCII):
+                raise ValueError(f"{value!r} is not a whole number")
+            number = int(value)
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise ValueError(f"it must be a whole number, not {_kind(value)}")
+        if not least <= number <= most:
+            raise ValueError(f"{number} is out of range ({least} to {most})")
+        return number
+
+    return parse
+
+
+def seconds(value: object, _folder: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"it must be a number of seconds, not {_kind(value)}")
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{value!r} is not a number of seconds") from None
+    if not 0 <= number <= LONGEST_WAIT:
+        raise ValueError(f"{value} is out of range (0 to {LONGEST_WAIT:.0f} seconds)")
+    return number
+
+
+def host(value: object, folder: Path) -> str:
+    name = text(value, folder)
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    try:
+        return str(ipaddress.ip_address(bare))
+    except ValueError:
+        if name == bare and _HOST.fullmatch(name) and not re.fullmatch(r"[\d.]+", name):
+            return name
+    raise ValueError(f"{name!r} is neither an address nor a host name")
+
+
+def path(value: object, folder: Path) -> Path:
+    return folder.absolute() / Path(text(value, folder)).expanduser()
+
+
+def address(value: object, folder: Path) -> Address:
+    return parse_address(text(value, folder))
+
+
+def receiver(value: object, folder: Path) -> Address:
+    """Workers are told where to dial before anything could tell them of a path: `unix` is the run folder's."""
+    parsed = address(value, folder)
+    if isinstance(parsed, UnixAddress) and parsed.path is not None:
+        raise ValueError("write unix (a socket in the run folder) or tcp://host:port")
+    return parsed
+
+
+def url(value: object, folder: Path) -> str:
+    """`http://host[:port]`, without a trailing slash."""
+    whole = text(value, folder)
+    try:
+        parts = urlsplit(whole)
+        port = parts.port
+    except ValueError as wrong:
+        raise ValueError(f"{whole!r} is not an address: {wrong}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"{whole!r} is not an address: write http://host:port")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc or not whole.isprintable():
+        raise ValueError(f"{whole!r}: only http://host:port is allowed, without path or user")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def launcher(value: object, folder: Path) -> str:
+    name = text(value, folder)
+    if name in LATER_LAUNCHERS:
+        raise ValueError(f"{name!r} is not served by this version yet (served: {', '.join(LAUNCHERS)})")
+    if name not in LAUNCHERS:
+        raise ValueError(f"{name!r} is not a launcher ({did_you_mean(name, LAUNCHERS)})")
+    return name
+
+
+def function_name(value: object, folder: Path) -> str:
+    try:
+        return check_name(text(value, folder))
+    except UsageProblem as wrong:
+        raise ValueError(wrong.message) from None
+
+
+def optional(parse: Parser[T]) -> Parser[T | None]:
+    """The same parser, for a setting whose default is None."""
+    return parse
+
+
+def _kind(value: object) -> str:
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
+    return names.get(type(value), "a date or time")
+
+
+HOST = Key("host", host, "127.0.0.1")
+PORT = Key("port", integer(0, 65535), 8080)
+CONTROL_HOST = Key("control_host", host, "127.0.0.1")
+CONTROL_PORT = Key("control_port", integer(0, 65535), 8081)
+PUBLIC_URL = Key("public_url", optional(url), None)
+DATA_DIR = Key("data_dir", optional(path), None)
+LAUNCHER = Key("launcher", launcher, "process")
+DEFAULT = Key("default", optional(function_name), None)
+RECEIVER: Key[Address] = Key("receiver", receiver, UnixAddress(None))
+LINK: Key[Address] = Key("link", address, UnixAddress(None))
+LINK_KEY_FILE = Key("link_key_file", optional(path), None)
+QUEUE_LIMIT = Key("queue_limit", integer(0, 1_000_000), 1000)
+QUEUE_TIMEOUT = Key("queue_timeout", seconds, 30.0)
+DRAIN_GRACE = Key("drain_grace", seconds, 30.0)
+
+KNOWN = tuple(
+    key.name
+    for key in (
+        *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER),
+        *(LINK, LINK_KEY_FILE, QUEUE_LIMIT, QUEUE_TIMEOUT, DRAIN_GRACE),
+    )
+)

@@ -1,0 +1,159 @@
+"""Settings of the platform and of its two services, frozen, each from the first place that says something:
+
+    a flag                  --control-port 9000
+    the environment         DIALBACK_CONTROL_PORT=9000
+    dialback-platform.toml  control_port = 9000        (in the working directory, or --config FILE)
+    the default
+
+`resolve` reads them all the same way, so a value is checked the same way wherever it comes from, and
+a name that nobody knows is an error: a typo never becomes a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from dialback import setting_values as values
+from dialback.address import Address
+from dialback.errors import UsageProblem
+from dialback.names import did_you_mean
+from dialback.setting_values import Key
+from dialback.toml_file import TomlFile
+
+T = TypeVar("T")
+
+CONFIG_NAME = "dialback-platform.toml"
+PREFIX = "DIALBACK_"
+OTHER_VARIABLES = ("CONFIG", "CONTROL_URL", "CONTROL_TOKEN", "DEBUG", "CONTROL_FD", "LOG_FD", "ENTRY", "ALLOW")
+"""Variables that are ours and no setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a port is opened; port 0 picks a free one."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The connection between edge and invoker. `key_file` None: `link.key` in the data folder (TCP only)."""
+
+    address: Address
+    key_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Requests that wait for a worker: how many a function may have, and for how many seconds each."""
+
+    limit: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that `up`, `serve edge` and `serve invoker` can be told.
+
+    `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
+    edge's own). `receiver` is where workers dial back to. `drain_grace` is in seconds.
+    """
+
+    public: Listen
+    control: Listen
+    public_url: str | None
+    data_dir: Path
+    launcher: str
+    default: str | None
+    receiver: Address
+    link: Link
+    queue: Queue
+    drain_grace: float
+
+
+def resolve(
+    flags: Mapping[str, str | None], environment: Mapping[str, str], directory: Path, config: Path | None = None
+) -> Settings:
+    """The settings; UsageProblem names the flag, the variable or the line that is wrong.
+
+    `flags` maps names to what was typed (None: not typed). Relative paths are relative to `directory`, those of a
+    configuration file to its own folder.
+    """
+    say = Sources(flags, environment, directory, _config_file(environment, directory, config))
+    say.refuse_unknown()
+    return Settings(
+        public=Listen(say.get(values.HOST), say.get(values.PORT)),
+        control=Listen(say.get(values.CONTROL_HOST), say.get(values.CONTROL_PORT)),
+        public_url=say.get(values.PUBLIC_URL),
+        data_dir=say.get(values.DATA_DIR) or default_data_dir(environment),
+        launcher=say.get(values.LAUNCHER),
+        default=say.get(values.DEFAULT),
+        receiver=say.get(values.RECEIVER),
+        link=Link(say.get(values.LINK), say.get(values.LINK_KEY_FILE)),
+        queue=Queue(say.get(values.QUEUE_LIMIT), say.get(values.QUEUE_TIMEOUT)),
+        drain_grace=say.get(values.DRAIN_GRACE),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The places where a value can be said, in the order in which they are asked."""
+
+    flags: Mapping[str, str | None]
+    environment: Mapping[str, str]
+    directory: Path
+    file: TomlFile | None
+
+    def get(self, key: Key[T]) -> T:
+        """The first value that somebody said, checked."""
+        typed = self.flags.get(key.name)
+        if typed is not None:
+            return self._parse(key, typed, key.flag)
+        if said := self.environment.get(key.variable):
+            return self._parse(key, said, key.variable)
+        if self.file is not None and key.name in self.file.values:
+            try:
+                return key.parse(self.file.values[key.name], self.file.path.parent)
+            except ValueError as wrong:
+                raise self.file.problem(key.name, f"{key.name}: {wrong}") from None
+        return key.default
+
+    def _parse(self, key: Key[T], said: str, origin: str) -> T:
+        try:
+            return key.parse(said, self.directory)
+        except ValueError as wrong:
+            raise UsageProblem(f"{origin}: {wrong}") from None
+
+    def refuse_unknown(self) -> None:
+        """Unknown keys of the file, and variables that look like a setting that was mistyped."""
+        if self.file is not None:
+            for name in self.file.values:
+                if name not in values.KNOWN:
+                    hint = did_you_mean(name, values.KNOWN)
+                    raise self.file.problem(name, f"unknown key {name!r}", hint=hint)
+        settings = [PREFIX + name.upper() for name in values.KNOWN]
+        known = {*settings, *(PREFIX + name for name in OTHER_VARIABLES)}
+        for variable in self.environment:
+            if variable.startswith(PREFIX) and variable not in known:
+                near = get_close_matches(variable, settings, n=1, cutoff=0.85)
+                if near:
+                    raise UsageProblem(f"unknown environment variable {variable}", hint=f"did you mean {near[0]}?")
+
+
+def _config_file(environment: Mapping[str, str], directory: Path, config: Path | None) -> TomlFile | None:
+    named = config or (Path(environment[PREFIX + "CONFIG"]) if environment.get(PREFIX + "CONFIG") else None)
+    if named is not None:
+        return TomlFile.read(directory / named.expanduser())
+    path = directory / CONFIG_NAME
+    return TomlFile.read(path) if path.exists() else None
+
+
+def default_data_dir(environment: Mapping[str, str]) -> Path:
+    """`$XDG_DATA_HOME/dialback`, else `~/.local/share/dialback`."""
+    base = environment.get("XDG_DATA_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local/share") / "dialback"

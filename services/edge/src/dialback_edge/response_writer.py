@@ -1,0 +1,184 @@
+"""Responses put into HTTP/1.1 framing, sans-I/O: head, data and end in, bytes for the client out.
+
+RFC 9112, 6.3 and 7.1 (framing), 9.6 (what a close means); RFC 9110, 6.5 (trailers), 8.6 (Content-Length).
+"""
+
+import time
+from email.utils import formatdate
+from enum import Enum
+from http import HTTPStatus
+
+from dialback_wire.errors import StreamViolation
+from dialback_wire.fields import check_fields, check_response_head, end_to_end, has_body
+from dialback_wire.messages import Field, Fields, Head, Info
+
+from .request_head import RequestHead
+
+_STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+_NO_TRAILERS: frozenset[bytes] = frozenset()
+
+# RFC 9110, 6.5.1: not what frames or routes the message, says who asks, or steers how the answer is used.
+_NEVER_TRAILERS = frozenset(
+    {
+        b"content-length",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"trailer",
+        b"host",
+        b"authorization",
+        b"set-cookie",
+        b"www-authenticate",
+        b"cache-control",
+        b"expires",
+        b"location",
+        b"date",
+        b"retry-after",
+        b"vary",
+        b"age",
+    }
+)
+
+
+class Framing(Enum):
+    """How the client knows where the body ends."""
+
+    NONE = "no body"
+    LENGTH = "Content-Length"
+    CHUNKED = "chunked"
+    CLOSE = "the connection's end"
+
+
+class _Clock:
+    """The Date field, made once a second."""
+
+    __slots__ = ("_at", "_field")
+
+    def __init__(self) -> None:
+        self._at = -1
+        self._field: Field = (b"date", b"")
+
+    def field(self) -> Field:
+        now = int(time.time())
+        if now != self._at:
+            self._at = now
+            self._field = (b"date", formatdate(now, usegmt=True).encode())
+        return self._field
+
+
+_clock = _Clock()
+
+
+class ResponseWriter:
+    """The framing of one response to one request."""
+
+    __slots__ = ("_method", "_minor", "_takes_trailers", "_trailers", "framing", "keep_alive", "overrun", "remaining")
+
+    def __init__(self, request: RequestHead | None) -> None:
+        self._method = b"GET" if request is None else request.method
+        self._minor = 1 if request is None else request.minor
+        self._takes_trailers = request is not None and request.takes_trailers
+        self._trailers = _NO_TRAILERS
+        self.framing = Framing.NONE
+        self.keep_alive = request is not None and request.keep_alive
+        """Whether the connection may be used again when this response is complete."""
+        self.remaining = 0
+        """Bytes of Content-Length that have not come yet."""
+        self.overrun = False
+        """Whether more came than Content-Length announced."""
+
+    def begin(self, head: Head, request_id: str, close: bool) -> bytes:
+        """The head. Raises StreamViolation when it must not reach a client."""
+        head, length = check_response_head(head)
+        fields = self._settle_trailers(head.fields)
+        lines = list(fields)
+        if not has_body(self._method, head.status):
+            self.framing = Framing.NONE
+        elif head.status == 205:
+            # RFC 9110, 15.3.6: no content. Said with a length, since 205 is not among the statuses that imply it.
+            self.framing = Framing.LENGTH
+            if length is None:
+                lines.append((b"content-length", b"0"))
+            elif length:
+                raise StreamViolation("a 205 answer has no content")
+        elif length is not None:
+            self.framing = Framing.LENGTH
+            self.remaining = length
+        elif self._minor == 1:
+            self.framing = Framing.CHUNKED
+            lines.append((b"transfer-encoding", b"chunked"))
+        else:
+            self.framing = Framing.CLOSE
+            self.keep_alive = False
+        if close:
+            self.keep_alive = False
+        if not self.keep_alive:
+            lines.append((b"connection", b"close"))
+        elif self._minor == 0:
+            lines.append((b"connection", b"keep-alive"))
+        if not any(name == b"date" for name, _ in lines):
+            lines.append(_clock.field())
+        lines.append((b"x-dialback-id", request_id.encode()))
+        return _status_line(head.status) + _block(lines)
+
+    def interim(self, info: Info) -> bytes:
+        """A 1xx response. Raises StreamViolation when it must not reach a client; empty for an HTTP/1.0 client."""
+        if self._minor == 0:
+            return b""
+        fields: Fields = tuple((name.lower(), value) for name, value in info.fields)
+        check_fields(fields)
+        kept = [field for field in end_to_end(fields) if field[0] not in (b"content-length", b"trailer")]
+        return _status_line(info.status) + _block(kept)
+
+    def data(self, data: bytes) -> bytes:
+        """A piece of the body in its framing; never more than Content-Length, never anything where there is no body."""
+        framing = self.framing
+        if framing is Framing.CHUNKED:
+            # An empty chunk would be the last one.
+            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        if framing is Framing.LENGTH:
+            if len(data) > self.remaining:
+                self.overrun = True
+                self.keep_alive = False
+                data = data[: self.remaining]
+            self.remaining -= len(data)
+            return data
+        return data if framing is Framing.CLOSE else b""
+
+    def finish(self, trailers: Fields) -> bytes | None:
+        """What ends a complete body, or None when bytes are missing: then only closing tells the truth."""
+        if self.framing is Framing.LENGTH and self.remaining:
+            return None
+        if self.framing is not Framing.CHUNKED:
+            return b""
+        if not self._trailers or not trailers:
+            return b"0\r\n\r\n"
+        fields: Fields = tuple((name.lower(), value) for name, value in trailers)
+        try:
+            check_fields(fields)
+        except StreamViolation:
+            return b"0\r\n\r\n"
+        return b"0\r\n" + _block([field for field in fields if field[0] in self._trailers])
+
+    def _settle_trailers(self, fields: Fields) -> Fields:
+        """Announced trailers are kept for a client that takes them; else the announcement goes too."""
+        announced = [value for name, value in fields if name == b"trailer"]
+        if not announced:
+            return fields
+        if self._takes_trailers:
+            names = frozenset(name.strip().lower() for value in announced for name in value.split(b","))
+            self._trailers = frozenset(
+                name for name, _ in end_to_end(tuple((name, b"") for name in names - _NEVER_TRAILERS))
+            )
+        fields = tuple(field for field in fields if field[0] != b"trailer")
+        if self._trailers:
+            fields += ((b"trailer", b", ".join(sorted(self._trailers))),)
+        return fields
+
+
+def _status_line(status: int) -> bytes:
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+def _block(fields: list[Field]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % field for field in fields]) + b"\r\n"

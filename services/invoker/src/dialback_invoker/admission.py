@@ -1,0 +1,47 @@
+"""How many invocations may wait, so that overload is answered at once instead of slowly."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dialback_invoker.errors import Overloaded
+
+
+class Admission:
+    """Bounds what waits for a worker, for each function and in all, and what is in flight in all."""
+
+    def __init__(self, *, queue: int, in_flight: int) -> None:
+        """`queue`: invocations of one function that may wait for a worker; `in_flight`: all that are unanswered."""
+        self.queue = queue
+        self.limit = in_flight
+        self.in_flight = 0
+        self._waiting: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> int:
+        """Invocations that wait for a worker."""
+        return self._waiting.total()
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """One invocation, from its arrival to its end. Raises Overloaded."""
+        if self.in_flight >= self.limit:
+            raise Overloaded(f"{self.limit} requests are being served; no more are taken", retry_after=1)
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    @contextmanager
+    def queued(self, function: str) -> Iterator[None]:
+        """The wait of one invocation for a worker. Raises Overloaded."""
+        if self._waiting[function] >= self.queue:
+            raise Overloaded(f"{self.queue} requests wait for {function}; no more are taken", retry_after=1)
+        self._waiting[function] += 1
+        try:
+            yield
+        finally:
+            self._waiting[function] -= 1
+            if not self._waiting[function]:
+                del self._waiting[function]

@@ -1,0 +1,172 @@
+"""Asks the bridge what a function exports, in a process of its own, because only importing it tells and that runs it.
+
+    python -P -m dialback_bridge inspect --dir DIR [--entry ENTRY]
+
+prints one line of JSON: {"entry": "app:app", "kind": "asgi", "blocks": false} and exit code 0, or {"error": {"message",
+"file", "line", "source"}} and exit code 3. What the function itself prints while it is imported comes before that line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from dialback_invoker.errors import EntryError, InspectTimeout, LaunchFailed
+from dialback_invoker.function_config import FunctionConfig
+
+_MOST_OUTPUT: Final = 65_536  # bytes kept of each stream; the end, for the answer stands there
+KINDS: Final = frozenset({"asgi", "lambda"})
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What a function is: ``asgi`` or ``lambda``; the ``module:attribute`` that serves; whether it is synchronous."""
+
+    kind: str
+    entry: str
+    blocks: bool = False
+
+
+class Inspector(Protocol):
+    """Finds out what the function in ``folder`` exports; raises EntryError with the place, InspectTimeout."""
+
+    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected: ...
+
+
+class BridgeInspector:
+    """Runs the bridge's ``inspect`` in its own process group, without our environment; the group is killed afterwards.
+
+    ``time_limit`` is in seconds. ``command`` comes before the arguments; tests pass another.
+    """
+
+    def __init__(
+        self,
+        time_limit: float = 10.0,
+        command: tuple[str, ...] = (sys.executable, "-P", "-m", "dialback_bridge", "inspect"),
+    ) -> None:
+        self._time_limit = time_limit
+        self._command = command
+
+    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+        """As the protocol says; LaunchFailed when no process could be started."""
+        arguments = ["--dir", str(folder)]
+        if config.entry is not None:
+            arguments += ["--entry", config.entry]
+        out, err = _Tail(), _Tail()
+        try:
+            code = await self._run(arguments, folder, config, out, err)
+            return _verdict(code, out.text(), err.text())
+        finally:
+            out.close()
+            err.close()
+
+    async def _run(self, arguments: Sequence[str], folder: Path, config: FunctionConfig, out: _Tail, err: _Tail) -> int:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                *arguments,
+                cwd=folder,
+                env=_environment(folder, config),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out.write_end,
+                stderr=err.write_end,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LaunchFailed(f"the bridge cannot be started to inspect the function: {error.strerror}") from error
+        try:
+            async with asyncio.timeout(self._time_limit):
+                return await process.wait()
+        except TimeoutError as error:
+            raise InspectTimeout(f"importing the function took longer than {self._time_limit:g} seconds") from error
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.shield(process.wait())
+
+
+class _Tail:
+    """A pipe, and the end of what was written to it.
+
+    Not asyncio's own pipes: with those, waiting for a process waits for whoever else holds the pipe open.
+    """
+
+    def __init__(self) -> None:
+        self._read_end, self.write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        self._kept = b""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._read_end, self._read)
+
+    def text(self) -> bytes:
+        """What is there by now; a pipe holds less than two reads, so somebody who goes on writing is not waited for."""
+        if self._read():
+            self._read()
+        return self._kept
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._read_end)
+        os.close(self._read_end)
+        os.close(self.write_end)
+
+    def _read(self) -> bool:
+        try:
+            piece = os.read(self._read_end, _MOST_OUTPUT)
+        except BlockingIOError:
+            return False
+        self._kept = (self._kept + piece)[-_MOST_OUTPUT:]
+        return True  # never at its end, for our own write end is open
+
+
+def _environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
+    usual = {
+        "PATH": os.defpath,
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+    }
+    return usual | config.env
+
+
+def _verdict(code: int, out: bytes, err: bytes) -> Inspected:
+    answer = _last_json(out)
+    error = answer.get("error")
+    if code == 3 and isinstance(error, dict):
+        line = error.get("line")
+        raise EntryError(
+            str(error.get("message") or "cannot be imported")[:2000],
+            code="import_failed",
+            file=_text(error.get("file")),
+            line=line if isinstance(line, int) else None,
+            source=_text(error.get("source")),
+        )
+    kind, entry = answer.get("kind"), answer.get("entry")
+    if code == 0 and kind in KINDS and isinstance(entry, str):
+        return Inspected(kind, entry, answer.get("blocks") is True)
+    end = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    last = err.decode("utf-8", "replace").strip().rpartition("\n")[2][:500]
+    said = f"; its last words: {last}" if last else ""
+    raise EntryError(f"importing the function {end}{said}", code="import_failed")
+
+
+def _last_json(out: bytes) -> dict[str, Any]:
+    for line in reversed(out.splitlines()):
+        with contextlib.suppress(ValueError, RecursionError):
+            answer = json.loads(line)
+            if isinstance(answer, dict):
+                return answer
+    return {}
+
+
+def _text(value: object) -> str | None:
+    return value[:500] if isinstance(value, str) else None

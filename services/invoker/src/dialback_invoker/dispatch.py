@@ -1,0 +1,358 @@
+"""The way of one request through the invoker: route, admit, lease a worker, stamp, hand over, join, record."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from dialback_invoker import buffered, routing, stamp
+from dialback_invoker.admission import Admission
+from dialback_invoker.deployment import Deployment
+from dialback_invoker.errors import DialbackError, Forbidden, NotFound, Overloaded
+from dialback_invoker.exchange import Exchange
+from dialback_invoker.launchers.base import LaunchFailed
+from dialback_invoker.lease import Answer, Lease, Response, WorkerDied
+from dialback_invoker.outcome import Failure, Outcome
+from dialback_invoker.pending import PendingTable
+from dialback_invoker.pool import Pool
+from dialback_invoker.routing import Route
+from dialback_invoker.runtime_api import FunctionError
+from dialback_invoker.timeline import Timeline
+from dialback_invoker.trace import Invocation
+from dialback_invoker.upload import UploadBroken
+from dialback_wire import payload
+from dialback_wire.fields import RUN_TICKET, first, without
+from dialback_wire.messages import Reason as CancelReason
+from dialback_wire.messages import Refusal, Request, Verdict
+from dialback_wire.sink import StreamSink
+from dialback_wire.stream import Stream
+
+log = logging.getLogger("dialback.dispatch")
+
+T = TypeVar("T")
+
+NO_DEADLINE_SECONDS = 86_400.0
+"""What a function without a total time-out is told as its deadline: Lambda's interface has no word for none."""
+JOIN_SECONDS = 2.0
+"""How long the other half of an end may take: the stream's END when the runtime has answered, or the reverse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One request's permission to run in another mode, made by the control API."""
+
+    function: str
+    mode: str
+    watch: Callable[[Invocation], None]
+
+
+class Directory(Protocol):
+    """Which deployments answer (the store's registry)."""
+
+    def resolve(self, name: str) -> Deployment | None: ...
+
+
+class Dispatch:
+    """Takes requests from links and sees each through. `pool_of` gives the workers of a deployment."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        pool_of: Callable[[Deployment], Pool],
+        pending: PendingTable,
+        admission: Admission,
+        *,
+        callback_url: str,
+        record: Callable[[Invocation], None],
+        redeem: Callable[[str], Ticket | None],
+        default: str | None = None,
+        queue_seconds: float = 30.0,
+    ) -> None:
+        self._directory = directory
+        self._pool_of = pool_of
+        self._pending = pending
+        self._admission = admission
+        self._callback_url = callback_url
+        self._record = record
+        self._redeem = redeem
+        self._default = default
+        self._queue_seconds = queue_seconds
+        self._tasks: dict[asyncio.Task[None], Invocation] = {}
+        self.draining = False
+
+    @property
+    def live(self) -> list[Invocation]:
+        """Invocations that are not over, in the order of their arrival."""
+        return list(self._tasks.values())
+
+    def open(self, stream: Stream, opened: Request | bytes) -> StreamSink:
+        """A link opened a stream: the handler of `Mux.on_open`."""
+        assert isinstance(opened, Request)
+        timeline = Timeline(opened.age_us / 1e6)
+        exchange = Exchange(opened, stream, timeline)
+        invocation = Invocation(opened, exchange)
+        if self.draining:
+            stream.refuse(Refusal.UNAVAILABLE, "the platform is stopping")
+            return exchange
+        stream.sink = exchange
+        task = asyncio.get_running_loop().create_task(self._see_through(invocation, exchange))
+        self._tasks[task] = invocation
+        task.add_done_callback(self._tasks.pop)
+        return exchange
+
+    async def drained(self) -> None:
+        """Wait until every invocation is over."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def abort(self) -> None:
+        """End every invocation now."""
+        failure = Failure(Verdict.UNAVAILABLE, "K", 503, "stopped", "the platform was stopped", CancelReason.SHUTDOWN)
+        tasks = list(self._tasks.items())
+        for _, invocation in tasks:
+            invocation.exchange.fail(failure)
+        if tasks:
+            await asyncio.wait([task for task, _ in tasks], timeout=1.0)
+        for task, _ in tasks:
+            task.cancel()
+        await asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
+
+    # --- one request --------------------------------------------------------------------------------------------------
+
+    async def _see_through(self, invocation: Invocation, exchange: Exchange) -> None:
+        try:
+            with self._admission.admitted():
+                exchange.timeline.mark("admitted")
+                await self._serve(invocation, exchange)
+        except ClientOver:
+            pass
+        except DialbackError as error:
+            exchange.fail(_failure(error, exchange))
+        except UploadBroken as error:
+            exchange.fail(Failure(Verdict.TRUNCATED, "C", 400, "upload_broken", str(error), CancelReason.CLIENT_GONE))
+        except Exception as error:
+            log.exception("invocation %s failed", invocation.request.id)
+            exchange.fail(Failure(Verdict.ERROR, "I", 500, "internal_error", type(error).__name__, CancelReason.KILLED))
+        invocation.outcome = await exchange.outcome
+        self._record(invocation)
+
+    async def _serve(self, invocation: Invocation, exchange: Exchange) -> None:
+        route, mode = self._route(invocation)
+        deployment = self._find(route.function)
+        config = deployment.config
+        invocation.function, invocation.mode = deployment.function, mode or config.mode
+        exchange.on_disconnect, exchange.linger_seconds = config.on_disconnect, config.linger_seconds
+        exchange.begin(config.timeouts)
+        plan, limit = _plan(invocation.request, invocation.mode)
+        exchange.upload.streams = plan == payload.BODY_STREAM
+        body: bytes | None = None
+        if plan == payload.BODY_INLINE:
+            body = await _unless_over(exchange, exchange.upload.whole(limit))
+        lease = await self._lease(invocation, exchange, deployment)
+        try:
+            event = self._stamp(invocation, exchange, route, body, plan)
+            self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
+            await self._join(exchange, lease, config.timeouts.total)
+        finally:
+            self._pending.end(invocation.request.id)
+            lease.release()
+
+    def _route(self, invocation: Invocation) -> tuple[Route, str]:
+        """Where the request goes, and the mode if a ticket says it."""
+        request = invocation.request
+        found = routing.route(request, self._default)
+        if found is None:
+            raise NotFound("no function is named; ask for /@NAME/ or NAME.localhost", code="no_function_named")
+        text = first(request.fields, RUN_TICKET)
+        if text is None:
+            return found, ""
+        ticket = self._redeem(text.decode("latin-1"))
+        if ticket is None or ticket.function.lower() != found.function.lower():
+            raise Forbidden("the run ticket is unknown, used up or for another function", code="bad_ticket")
+        ticket.watch(invocation)
+        return found, ticket.mode
+
+    def _find(self, function: str) -> Deployment:
+        deployment = self._directory.resolve(function)
+        if deployment is None:
+            raise NotFound(f"no function named {function!r}", code="function_not_found")
+        return deployment
+
+    async def _lease(self, invocation: Invocation, exchange: Exchange, deployment: Deployment) -> Lease:
+        """A worker's slot. The wait ends with the client's patience, and with the queue's."""
+        exchange.phase = "Q"
+        with self._admission.queued(deployment.function):
+            while True:
+                invocation.deployment = deployment.id
+                waiting = self._wait_for_slot(exchange, self._pool_of(deployment))
+                try:
+                    lease = await _unless_over(exchange, waiting)
+                except Overloaded as error:
+                    following = self._find(deployment.function)
+                    if error.code != "retired" or following is deployment:
+                        raise
+                    # Superseded between the look and the lease. No worker was asked, so this is no retry.
+                    deployment = following
+                    continue
+                invocation.worker, invocation.cold = lease.worker.id, lease.cold
+                return lease
+
+    async def _wait_for_slot(self, exchange: Exchange, pool: Pool) -> Lease:
+        try:
+            async with asyncio.timeout(self._queue_seconds) as patience:
+
+                def mark(name: str) -> None:
+                    exchange.timeline.mark(name)
+                    if name == "worker_start":
+                        exchange.phase = "L"
+                        exchange.starting()
+                        patience.reschedule(None)
+
+                return await pool.lease(mark)
+        except TimeoutError:
+            text = f"no worker was free within {self._queue_seconds:g} s"
+            raise Overloaded(text, code="queue_timeout", retry_after=5) from None
+
+    def _stamp(
+        self, invocation: Invocation, exchange: Exchange, route: Route, body: bytes | None, plan: str
+    ) -> dict[str, object]:
+        """The payload, with a callback and a fresh token unless the mode is `buffered`."""
+        request = invocation.request
+        callback = None
+        if invocation.mode != "buffered":
+            token = self._pending.mint(request.id, invocation.worker, exchange)
+            callback = stamp.Callback(self._callback_url, token, plan, request.body_length)
+        event = stamp.event(replace(request, fields=without(request.fields, RUN_TICKET)), route, body, callback)
+        invocation.payload = stamp.shown(event)
+        return event
+
+    def _hand_over(
+        self, invocation: Invocation, exchange: Exchange, lease: Lease, event: dict[str, object], total: float
+    ) -> None:
+        """Give the payload to the worker's next poll."""
+        exchange.phase = "W"
+        exchange.starting()
+        encoded = stamp.encode(event)
+        trace_id = first(invocation.request.fields, b"x-amzn-trace-id")
+        headers = {"lambda-runtime-trace-id": trace_id.decode("latin-1")} if trace_id else {}
+        deadline = int((time.time() + (total or NO_DEADLINE_SECONDS)) * 1000)
+        lease.hand_over(invocation.request.id, encoded, deadline, headers)
+        exchange.timeline.frame("runtime", "down", 0, "PAYLOAD", len(encoded))
+        if invocation.mode == "buffered":
+            exchange.running()
+            exchange.attach(buffered.BufferedSource())
+
+    async def _join(self, exchange: Exchange, lease: Lease, total: float) -> None:
+        """Wait for both halves of the end: the client's, and the runtime's answer."""
+        result = lease.result
+        ends: list[asyncio.Future[Answer] | asyncio.Future[Outcome]] = [result, exchange.outcome]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if result.done():
+            _note_answer(exchange, result.result())
+            await self._answered(exchange, result.result())
+            return
+        # A token that was not used until now opens nothing any more.
+        self._pending.end(exchange.request.id)
+        if exchange.goes_on:
+            await asyncio.wait([result], timeout=total or None)
+        elif lease.taken:
+            if exchange.on_time_out is not None:
+                lease.worker.condemn()
+            await asyncio.wait([result], timeout=JOIN_SECONDS)
+        if result.done():
+            _note_answer(exchange, result.result())
+        elif exchange.on_time_out is not None or exchange.goes_on:
+            lease.condemn(math.inf)
+
+    async def _answered(self, exchange: Exchange, answer: Answer) -> None:
+        """The runtime has answered, and the client may not have its end yet."""
+        if exchange.outcome.done():
+            return
+        if exchange.source is None or isinstance(exchange.source, buffered.BufferedSource):
+            self._pending.end(exchange.request.id)
+            if isinstance(answer, Response):
+                exchange.attach(buffered.BufferedSource())
+                buffered.deliver(answer.body, exchange)
+            else:
+                exchange.fail(_unanswered(answer))
+        elif not exchange.ended.is_set():
+            # What the bridge wrote before it answered, or died, may still be on its way; a dead worker's socket ends.
+            ended = asyncio.ensure_future(exchange.ended.wait())
+            await asyncio.wait([ended], timeout=JOIN_SECONDS)
+            if not ended.done():
+                ended.cancel()
+                detail = "the worker answered the runtime API, and its stream has no end"
+                exchange.fail(Failure(Verdict.TRUNCATED, "S", 502, "no_end", detail, CancelReason.KILLED))
+        # The client takes what it is still owed at its own pace.
+        await asyncio.wait([exchange.outcome])
+
+
+class ClientOver(Exception):
+    """The client's side ended while something was awaited for it: it left, or a time-out fired."""
+
+
+# --- what failures mean to the client -------------------------------------------------------------------------------
+
+
+def _plan(request: Request, mode: str) -> tuple[str, int]:
+    """How the request's body travels, and the most bytes that are read into one value."""
+    if request.body_length == 0:
+        return payload.BODY_NONE, 0
+    if mode == "buffered":
+        return payload.BODY_INLINE, payload.LAMBDA_LIMIT
+    if request.body_length is not None and request.body_length <= payload.INLINE_LIMIT:
+        return payload.BODY_INLINE, payload.INLINE_LIMIT
+    return payload.BODY_STREAM, 0
+
+
+def _failure(error: DialbackError, exchange: Exchange) -> Failure:
+    """What a refusal on the way to the worker becomes. A worker's start is explained in the log, not to the client."""
+    if isinstance(error, Overloaded):
+        return Failure(
+            Verdict.OVERLOAD, "R", 503, error.code, error.message, CancelReason.KILLED, max(1, error.retry_after)
+        )
+    if isinstance(error, LaunchFailed):
+        log.error("%s: %s", exchange.request.id, error.message)
+        if error.code == "start_timeout":
+            return Failure(Verdict.TIMEOUT, "s", 504, "timeout_start", error.message, CancelReason.TIMEOUT_START)
+        detail = "the function's worker could not be started; the function's log says why"
+        return Failure(Verdict.ERROR, "S", 502, error.code, detail, CancelReason.KILLED, error.retry_after)
+    who = "P" if error.http_status < 500 else "I"
+    return Failure(Verdict.ERROR, who, error.http_status, error.code, error.message, CancelReason.KILLED)
+
+
+def _unanswered(answer: FunctionError | WorkerDied) -> Failure:
+    """A worker that gave no response: what its error, or its death, means."""
+    if isinstance(answer, WorkerDied):
+        code = "out_of_memory" if answer.oom else "worker_died"
+        return Failure(Verdict.ERROR, "S", 502, code, f"the worker {answer.reason}", CancelReason.KILLED)
+    if answer.type == payload.UNREACHABLE:
+        detail = "the worker could not reach the receiver; the handler was not called"
+        return Failure(Verdict.TIMEOUT, "s", 504, "receiver_unreachable", detail, CancelReason.KILLED)
+    if answer.type == payload.REFUSED:
+        return Failure(Verdict.ERROR, "I", 502, "token_refused", answer.message, CancelReason.KILLED)
+    return Failure(Verdict.ERROR, "S", 500, "handler_error", f"{answer.type}: {answer.message}", CancelReason.KILLED)
+
+
+def _note_answer(exchange: Exchange, answer: Answer) -> None:
+    exchange.timeline.mark("runtime_answered")
+    size = len(answer.body) if isinstance(answer, Response) else 0
+    exchange.timeline.frame("runtime", "up", 0, type(answer).__name__.upper(), size)
+
+
+async def _unless_over(exchange: Exchange, work: Awaitable[T]) -> T:
+    """The result of `work`, given up as soon as the client's side is over. Raises ClientOver then."""
+    task = asyncio.ensure_future(work)
+    try:
+        either: list[asyncio.Future[T] | asyncio.Future[Outcome]] = [task, exchange.outcome]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientOver
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

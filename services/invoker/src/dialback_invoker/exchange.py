@@ -1,0 +1,304 @@
+"""One request and its response, where the client's stream and the worker's answer meet.
+
+The client's side is a stream of a link, whose sink this is. The worker's side is a `Source`: a callback stream
+(`callback.py`) or a whole value from the runtime API (`buffered.py`); both bring the same head, data and end. Bytes are
+taken from the source only as fast as they leave for the client, and nothing ends well that did not.
+"""
+
+import asyncio
+from typing import Protocol
+
+from dialback_invoker.function_config import Timeouts
+from dialback_invoker.outcome import Failure, Outcome, timed_out
+from dialback_invoker.timeline import Timeline
+from dialback_invoker.timeouts import Deadlines
+from dialback_invoker.upload import Upload
+from dialback_wire import fields as header_rules
+from dialback_wire.errors import StreamViolation
+from dialback_wire.messages import End, Fields, Head, Info, Reason, Request, Verdict
+from dialback_wire.sink import BaseSink
+from dialback_wire.stream import Stream
+
+
+class Source(Protocol):
+    """Where the response comes from."""
+
+    def consumed(self, count: int) -> None:
+        """`count` bytes of what it brought have gone on."""
+
+    def cancel(self, reason: Reason, detail: str) -> None:
+        """Nobody wants the rest."""
+
+
+_STATUS = {Verdict.ERROR: 500, Verdict.TRUNCATED: 502, Verdict.TIMEOUT: 504, Verdict.OVERLOAD: 503}
+_REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: "I", Reason.KILLED: "I"}
+
+
+class Exchange(BaseSink):
+    """See the module. `outcome` is done when the client's side is; the worker may still be at work then."""
+
+    def __init__(self, request: Request, client: Stream, timeline: Timeline) -> None:
+        self.request = request
+        self.timeline = timeline
+        self.upload = Upload(client, request.body_length)
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+        """The source has ended, or there never will be one."""
+        self.phase = "R"
+        self.status = 0
+        self.relayed = 0
+        self.client_blocked = 0.0
+        self.source: Source | None = None
+        self.on_disconnect = "cancel"
+        self.linger_seconds = 30.0
+        self._client = client
+        self._deadlines: Deadlines | None = None
+        self._length: int | None = None
+        self._bodyless = False
+        self._discards = False
+        self._verdict: Outcome | None = None
+        self._blocked_since: float | None = None
+        self._unsent = 0
+        self._lingers = False
+        self._linger: asyncio.TimerHandle | None = None
+        self.on_time_out: Reason | None = None
+        client.tap = timeline.tap("link", client.id)
+
+    @property
+    def received(self) -> int:
+        """Bytes of the request's body that have come."""
+        return self._client.received
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the worker is at work for a client that has left, because the function wants it so."""
+        return self.outcome.done() and self.source is not None and not self.ended.is_set() and self._lingers
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def begin(self, timeouts: Timeouts) -> None:
+        """The function is known: its time-outs run."""
+        self._deadlines = Deadlines(timeouts, self._time_out, held=lambda: self._blocked_since is not None)
+        self._deadlines.begin()
+
+    def starting(self) -> None:
+        """A worker is being started, or has been given the payload."""
+        if self._deadlines is not None:
+            self._deadlines.starting()
+
+    def running(self) -> None:
+        """The worker has it: the head is awaited."""
+        self.phase = "H"
+        if self._deadlines is not None:
+            self._deadlines.running()
+
+    def _time_out(self, which: str, seconds: float) -> None:
+        failure = timed_out(which, seconds)
+        self.on_time_out = failure.reason
+        self.fail(failure)
+
+    # --- the response, from the source --------------------------------------------------------------------------------
+
+    def attach(self, source: Source) -> None:
+        """The worker's side is here."""
+        self.source = source
+
+    def info(self, info: Info) -> None:
+        """An interim response. One that could harm the framing is dropped."""
+        if self._discards or info.status == 101:
+            return
+        try:
+            header_rules.check_fields(info.fields)
+        except StreamViolation:
+            return
+        self._client.info(Info(info.status, header_rules.end_to_end(info.fields)))
+
+    def head(self, raw: Head) -> None:
+        """The response's head, as it came: hostile until it was checked."""
+        self.timeline.mark("head")
+        if self._discards:
+            return
+        try:
+            head, self._length = header_rules.check_response_head(raw)
+        except StreamViolation as violation:
+            self.fail(Failure(Verdict.PROTOCOL, "P", 502, "bad_head", str(violation), Reason.PROTOCOL))
+            return
+        self.status = head.status
+        self.phase = "D"
+        if self._deadlines is not None:
+            self._deadlines.streaming()
+        self._client.head(head)
+        if not header_rules.has_body(self.request.method, head.status):
+            # The client is served; what the worker may still send is nobody's.
+            self._bodyless = self._discards = True
+            self._finish(Outcome(Verdict.OK, "-", "-", self.status), End(Verdict.OK))
+
+    def data(self, data: bytes) -> None:
+        """Bytes of the body."""
+        size = len(data)
+        now = self.timeline.clock()
+        self.timeline.gaps.chunk(now)
+        if self._discards:
+            self._discard(size)
+            return
+        if not self.relayed:
+            self.timeline.mark("first_byte")
+        if self._deadlines is not None:
+            self._deadlines.touch()
+        if self._length is not None and self.relayed + size > self._length:
+            self._overflow(data[: self._length - self.relayed], size)
+            return
+        self.relayed += size
+        self._unsent += size
+        self._client.write(data)
+        if self._blocked_since is None and self._client.queued > self._client.credit:
+            self._blocked_since = now
+
+    def _discard(self, size: int) -> None:
+        source = self.source
+        if source is None:
+            return
+        source.consumed(size)
+        if self._bodyless:
+            self._bodyless = False
+            source.cancel(Reason.NO_BODY, "this answer has no body")
+
+    def _overflow(self, fitting: bytes, size: int) -> None:
+        """More than Content-Length announced: the client gets what was announced, and no connection to reuse."""
+        self.relayed += len(fitting)
+        self._unsent += len(fitting)
+        self._client.write(fitting)
+        detail = f"more bytes than the Content-Length of {self._length}"
+        source = self.source
+        if source is not None:
+            source.consumed(size - len(fitting))
+        self.fail(Failure(Verdict.PROTOCOL, "P", 0, "long_body", detail, Reason.OVERFLOW))
+
+    def trailers(self, fields: Fields) -> None:
+        """Trailer fields; those that could harm the framing are dropped."""
+        if self._discards:
+            return
+        try:
+            header_rules.check_fields(fields)
+        except StreamViolation:
+            return
+        self._client.trailers(header_rules.end_to_end(fields))
+
+    def end(self, end: End, who: str = "S") -> None:
+        """The source has ended, well or not."""
+        self.timeline.mark("last_byte")
+        self.ended.set()
+        if self._discards or self._verdict is not None:
+            return
+        short = self._length is not None and self.relayed < self._length
+        if end.verdict is Verdict.OK and short:
+            detail = f"{self.relayed} bytes of the Content-Length of {self._length}"
+            end = End(Verdict.TRUNCATED, code="short_body", detail=detail)
+        if end.verdict is Verdict.OK:
+            self._finish(Outcome(Verdict.OK, "-", "-", self.status), end)
+        else:
+            status = self.status or end.status or _STATUS.get(end.verdict, 502)
+            outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", end.detail)
+            self._finish(outcome, End(end.verdict, 0, status, outcome.error, end.detail))
+
+    # --- ending -------------------------------------------------------------------------------------------------------
+
+    def fail(self, failure: Failure) -> None:
+        """The platform ends it: the client is told, or cut, at once; the worker is told to stop."""
+        if self._verdict is None and not self.outcome.done():
+            status = self.status or failure.status
+            outcome = Outcome(failure.verdict, failure.who, self.phase, status, failure.error, failure.detail)
+            end = End(failure.verdict, 0, status, failure.error, failure.detail, failure.retry_after)
+            self._finish(outcome, end)
+        self._discards = True
+        if self.source is None:
+            self.ended.set()
+        else:
+            self.source.cancel(failure.reason, failure.detail)
+
+    def _finish(self, outcome: Outcome, end: End) -> None:
+        """The last word to the client, behind what it is still owed."""
+        self._verdict = outcome
+        if self._deadlines is not None:
+            self._deadlines.stop()
+        self._client.end(end.verdict, status=end.status, code=end.code, detail=end.detail, retry_after=end.retry_after)
+        if self._client.over:
+            self.on_closed()
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.timeline.mark("end")
+        if self._deadlines is not None:
+            self._deadlines.stop()
+        self._unblock()
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    # --- the client's stream ------------------------------------------------------------------------------------------
+
+    def on_data(self, data: bytes) -> None:
+        """A piece of the request's body."""
+        self.upload.data(data)
+
+    def on_trailers(self, fields: Fields) -> None:
+        """Trailers of the request's body."""
+        self.upload.trailers(fields)
+
+    def on_end(self, end: End) -> None:
+        """The request's body is over."""
+        self.upload.end(end)
+
+    def on_sent(self, count: int) -> None:
+        """Bytes have left for the client: as many may come."""
+        if self._blocked_since is not None and self._client.queued <= self._client.credit:
+            self._unblock()
+        self._unsent -= count
+        if self.source is not None:
+            self.source.consumed(count)
+
+    def _unblock(self) -> None:
+        if self._blocked_since is not None:
+            self.client_blocked += self.timeline.clock() - self._blocked_since
+            self._blocked_since = None
+            if self._deadlines is not None:
+                self._deadlines.touch()
+
+    def on_closed(self) -> None:
+        """Everything, the last word included, has left for the client."""
+        if self._verdict is not None:
+            self._settle(self._verdict)
+
+    def on_cancel(self, reason: Reason, detail: str) -> None:
+        """The client left, or the edge cut it off."""
+        self._gone(reason, detail)
+        self._client.end(Verdict.CANCELLED)
+
+    def on_lost(self, why: str) -> None:
+        """The link died, and with it the way to the client."""
+        self._gone(Reason.CLIENT_GONE, why)
+
+    def _gone(self, reason: Reason, detail: str) -> None:
+        self.upload.abandon()
+        who = _REASON_WHO.get(reason, "C")
+        phase = "E" if self._verdict is not None else self.phase
+        first = not self.outcome.done()
+        self._settle(Outcome(Verdict.CANCELLED, who, phase, self.status, "client_gone", detail or "the client left"))
+        self._discards = True
+        if self.source is None:
+            self.ended.set()
+        elif first:
+            self._disconnect(reason, detail)
+
+    def _disconnect(self, reason: Reason, detail: str) -> None:
+        """What the function's `on_disconnect` says about a client that left."""
+        source = self.source
+        if source is None or self.ended.is_set():
+            return
+        # What waits for the client will not leave any more; a worker that goes on must not wait for it.
+        source.consumed(self._unsent)
+        self._unsent = 0
+        self._lingers = self.on_disconnect != "cancel"
+        if not self._lingers:
+            source.cancel(reason, detail)
+        elif self.on_disconnect == "linger":
+            loop = asyncio.get_running_loop()
+            self._linger = loop.call_later(self.linger_seconds, source.cancel, reason, detail)

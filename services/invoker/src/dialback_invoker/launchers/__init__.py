@@ -1,0 +1,1 @@
+"""How workers come to be: one module per launcher, all behind `launchers.base.Launcher`."""

@@ -1,0 +1,182 @@
+"""What every launcher offers and gets, written with `process`, `docker`, `lambda` and a cluster in mind.
+
+A launcher knows nothing of invocations. It is told what to start (`WorkerSpec`) and how that worker reaches the
+platform (`WorkerControl`), and hands back something that can be watched and ended (`RunningWorker`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from dialback_invoker import errors
+from dialback_invoker.runtime_api import Desk, FunctionError
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedUrl:
+    """An address that the bridge may dial, compared part by part: scheme, host and port, or the path of a Unix
+    socket.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def as_dict(self) -> dict[str, str | int]:
+        """As it stands in the launch configuration."""
+        return {"scheme": self.scheme, "host": self.host, "port": self.port, "path": self.path}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What to run: the same for every worker of a deployment."""
+
+    function: str
+    deployment: str
+    bundle: Path
+    """Folder of the extracted bundle; read only, a worker gets its own copy."""
+    entry: str
+    kind: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    memory_mb: int = 256
+    concurrency: int = 1
+    callback_socket: str = "keep"
+    allow: tuple[AllowedUrl, ...] = ()
+    dial_timeout: float = 5.0
+    cancel_grace: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of output. Its text comes from the function and is not trusted; control characters are already escaped."""
+
+    function: str
+    worker: str
+    invocation: str
+    """Empty when no invocation can be told."""
+    stream: str
+    """stdout, stderr, log (the function's logging) or platform."""
+    level: str
+    line: str
+
+
+OnLog = Callable[[LogLine], None]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerControl:
+    """How one worker reaches the platform."""
+
+    worker_id: str
+    secret: str = field(repr=False)
+    desk: Desk
+    """For launchers whose workers cannot poll by themselves."""
+    on_log: OnLog
+    """Called on the loop's thread for every line of output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a worker ended."""
+
+    code: int | None
+    """Exit status, None when a signal ended it."""
+    signal: int | None
+    reason: str
+    """One sentence, for logs and developers."""
+    stderr_tail: str = ""
+    oom: bool = False
+
+
+class RunningWorker(Protocol):
+    """A started worker."""
+
+    @property
+    def pid(self) -> int | None:
+        """None when the worker is not a process of this machine."""
+        ...
+
+    @property
+    def exited(self) -> asyncio.Future[Exit]:
+        """Resolves at once when the worker dies; never fails."""
+        ...
+
+    async def terminate(self, grace: float) -> None:
+        """Asks it to end, kills it after ``grace`` seconds, returns when it is dead."""
+        ...
+
+    async def kill(self) -> None:
+        """Ends it and everything it started; returns when it is dead."""
+        ...
+
+    async def dispose(self) -> None:
+        """After the end: nothing of it remains (children, folder, descriptors). Waits for the end; may be called
+        again.
+        """
+        ...
+
+    def rss(self) -> int:
+        """Resident memory in bytes, 0 when it is not known."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts workers."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def memory_enforcement(self) -> str:
+        """How ``memory_mb`` is held: "cgroup" (the kernel) or "watch" (we look and kill)."""
+        ...
+
+    async def prepare(self, worker_id: str) -> Path | None:
+        """Makes a worker's private place; answers where its runtime API must listen (a Unix socket), None: nowhere."""
+        ...
+
+    async def launch(self, spec: WorkerSpec, control: WorkerControl) -> RunningWorker:
+        """Starts it. Raises LaunchFailed, and then nothing is left over; so too when the call is cancelled."""
+        ...
+
+    async def discard(self, worker_id: str) -> None:
+        """Undoes `prepare` for a worker that never ran."""
+        ...
+
+
+class LaunchFailed(errors.LaunchFailed):
+    """A worker could not be started. The message is for developers; clients get a plain 502 unless told otherwise.
+
+    ``code``: launch_failed, init_error (the function raised while it was loaded), start_timeout,
+    worker_exited, oom.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "launch_failed",
+        function_error: FunctionError | None = None,
+        exit_: Exit | None = None,
+        retry_after: int = 0,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.function_error = function_error
+        self.exit = exit_
+        self.retry_after = retry_after
+        """Seconds until a launch will be tried again; 0: at once."""
+
+    def again(self, note: str = "", retry_after: int = 0) -> LaunchFailed:
+        """The same failure for another request: one exception is raised in one place only."""
+        return LaunchFailed(
+            f"{self.message}\n{note}" if note else self.message,
+            code=self.code,
+            function_error=self.function_error,
+            exit_=self.exit,
+            retry_after=retry_after,
+        )

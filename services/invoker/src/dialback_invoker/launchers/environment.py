@@ -1,0 +1,75 @@
+"""A worker's command line, environment and launch configuration, built from nothing.
+
+**Environment.** Nothing of the platform's own is inherited: no PYTHONPATH, no proxies, no credentials. A worker gets
+the function's ``[env]``, AWS Lambda's names and the numbers of two descriptors. Lambda's names and ``DIALBACK_*``
+cannot be overridden by a function; PATH, TZ and LANG can.
+
+**Interpreter.** ``-P`` keeps the working folder off ``sys.path`` while the bridge itself is imported: a function's own
+``queue.py``, ``types.py`` or ``websockets.py`` would otherwise replace the standard library's or the bridge's. The
+bridge puts the code folder (``LAMBDA_TASK_ROOT``) first once it is loaded. ``-s`` leaves out the per-user site
+folder. ``-E`` is not given: with an environment made from nothing, the only PYTHON* variables are those the function
+asked for. ``-u`` loses no last words in a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dialback_invoker.launchers.base import WorkerControl, WorkerSpec
+
+COMMAND = (sys.executable, "-P", "-s", "-u", "-m", "dialback_bridge", "worker")
+CONTROL_VERSION = 1
+RESERVED = ("AWS_", "DIALBACK_", "LAMBDA_")
+
+
+def environment(spec: WorkerSpec, worker_id: str, code: Path, tmp: Path) -> dict[str, str]:
+    """The whole environment, but for the descriptors' numbers."""
+    own = {
+        name: value for name, value in spec.env.items() if not name.startswith(RESERVED) and name and "=" not in name
+    }
+    search = os.pathsep.join(dict.fromkeys((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")))
+    return {
+        "PATH": search,
+        "TZ": "UTC",
+        "LANG": "C.UTF-8",
+        **own,
+        "HOME": str(tmp),
+        "TMPDIR": str(tmp),
+        "LAMBDA_TASK_ROOT": str(code),
+        "_HANDLER": spec.entry,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+        "AWS_LAMBDA_FUNCTION_NAME": spec.function,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.function}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": worker_id,
+    }
+
+
+def with_descriptors(env: Mapping[str, str], control_fd: int, log_fd: int) -> dict[str, str]:
+    """The environment with the two descriptors that the worker finds its configuration and its log on."""
+    return {**env, "DIALBACK_CONTROL_FD": str(control_fd), "DIALBACK_LOG_FD": str(log_fd)}
+
+
+def configuration(spec: WorkerSpec, control: WorkerControl, runtime_socket: Path) -> bytes:
+    """The one line of JSON that a worker reads from its control descriptor."""
+    value = {
+        "version": CONTROL_VERSION,
+        "worker": control.worker_id,
+        "secret": control.secret,
+        "runtime_socket": str(runtime_socket),
+        "entry": spec.entry,
+        "kind": spec.kind,
+        "concurrency": spec.concurrency,
+        "callback_socket": spec.callback_socket,
+        "allow": [url.as_dict() for url in spec.allow],
+        "dial_timeout": spec.dial_timeout,
+        "cancel_grace": spec.cancel_grace,
+        "function": spec.function,
+        "memory_mb": spec.memory_mb,
+    }
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,107 @@
+"""A lease: one invocation's hold on one slot of a worker, from the choice of the worker to the end of both sides.
+
+The slot is free again when the platform has released the lease **and** the runtime has answered: a synchronous handler
+that was cancelled goes on running until its next write, and holds its slot until then. A payload that no poll has taken
+yet is simply taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dialback_invoker.runtime_api import FunctionError, Payload
+
+if TYPE_CHECKING:
+    from dialback_invoker.worker import Worker
+
+Mark = Callable[[str], None]
+"""Told the name of a step at the moment it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The runtime posted `response`."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied:
+    """The worker ended before it answered."""
+
+    reason: str
+    code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+    stderr_tail: str = ""
+
+
+Answer = Response | FunctionError | WorkerDied
+
+
+class Lease:
+    """Made by `Pool.lease`. ``release`` must be called exactly when the invocation is over for the platform; twice
+    is harmless.
+    """
+
+    __slots__ = ("_mark", "answered", "cold", "condemned", "payload", "released", "result", "taken", "worker")
+
+    def __init__(self, worker: Worker, mark: Mark, *, cold: bool) -> None:
+        self.worker = worker
+        self.cold = cold
+        """Whether this is the worker's first lease."""
+        self.result: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        """Never fails; shield it when waiting with a limit."""
+        self.payload: Payload | None = None
+        self.taken = False
+        self.answered = False
+        self.released = False
+        self.condemned = False
+        self._mark = mark
+
+    def hand_over(self, invocation_id: str, payload: bytes, deadline_ms: int, headers: Mapping[str, str]) -> None:
+        """Queues the event for the worker's next poll; mark "payload_handed" follows when one took it. Once per lease.
+
+        ``deadline_ms``: Unix milliseconds. ``headers``: further fields of the answer (``lambda-runtime-trace-id``,
+        ...).
+        """
+        assert self.payload is None, "a lease carries one invocation"
+        self.payload = Payload(invocation_id, payload, deadline_ms, headers)
+        self.worker.enqueue(self)
+
+    def release(self) -> None:
+        """The invocation is over for the platform."""
+        if not self.released:
+            self.released = True
+            self.worker.lease_changed(self)
+
+    def condemn(self, deadline: float) -> None:
+        """This invocation hangs: the worker gets no new work, and is killed when its other leases have ended.
+
+        ``deadline``: loop time at which it is killed at the latest; ``math.inf`` when the others have none.
+        """
+        self.condemned = True
+        self.worker.condemn_for(self, deadline)
+
+    # called by the worker
+
+    def take(self) -> Payload:
+        """A poll is answered with the payload now."""
+        assert self.payload is not None
+        self.taken = True
+        self._mark("payload_handed")
+        return self.payload
+
+    def answer(self, answer: Answer) -> None:
+        """The runtime is done with it."""
+        self.answered = True
+        if not self.result.done():
+            self.result.set_result(answer)
+
+    @property
+    def over(self) -> bool:
+        """Whether the slot is free again."""
+        return self.released and (self.answered or not self.taken)

@@ -1,0 +1,88 @@
+"""The pools of all deployments: made when first asked for, retired when a deployment is superseded or removed."""
+
+import asyncio
+from collections.abc import Callable
+
+from dialback_invoker.deployment import Deployment
+from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerSpec
+from dialback_invoker.paths import DataFolder
+from dialback_invoker.pool import Pool
+from dialback_invoker.worker import Worker
+
+
+class Pools:
+    """Deployment to pool. A superseded pool lives on until its last invocation is over."""
+
+    def __init__(
+        self,
+        data: DataFolder,
+        launcher: Launcher,
+        allow: Callable[[], tuple[AllowedUrl, ...]],
+        *,
+        on_log: OnLog,
+        on_change: Callable[[Worker], None],
+    ) -> None:
+        """`allow`: the addresses that bridges may dial, asked for when a pool is made."""
+        self._data = data
+        self._launcher = launcher
+        self._allow = allow
+        self._on_log = on_log
+        self._on_change = on_change
+        self._pools: dict[str, Pool] = {}
+        self._retiring: dict[asyncio.Task[None], Pool] = {}
+
+    def of(self, deployment: Deployment) -> Pool:
+        """The pool of a deployment."""
+        pool = self._pools.get(deployment.id)
+        if pool is None:
+            pool = self._pools[deployment.id] = self._make(deployment)
+        return pool
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Every worker of every pool, superseded ones too."""
+        return [worker for pool in [*self._pools.values(), *self._retiring.values()] for worker in pool.workers]
+
+    def retire(self, deployment: Deployment) -> None:
+        """No new work for this deployment; its workers stop when theirs is done."""
+        pool = self._pools.pop(deployment.id, None)
+        if pool is not None:
+            task = asyncio.get_running_loop().create_task(self._see_off(pool))
+            self._retiring[task] = pool
+            task.add_done_callback(self._retiring.pop)
+
+    async def stop(self, grace: float) -> None:
+        """Stop every worker, giving leases `grace` seconds. Returns when nothing is left of any."""
+        await asyncio.gather(*(pool.stop(grace) for pool in [*self._pools.values(), *self._retiring.values()]))
+        for task in list(self._retiring):
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _see_off(self, pool: Pool) -> None:
+        await pool.retire()
+        await pool.closed()
+
+    def _make(self, deployment: Deployment) -> Pool:
+        config = deployment.config
+        concurrency = deployment.concurrency
+        spec = WorkerSpec(
+            function=deployment.function,
+            deployment=deployment.id,
+            bundle=self._data.bundle(deployment.bundle),
+            entry=deployment.entry,
+            kind=deployment.kind,
+            env=config.env,
+            memory_mb=config.memory_mb,
+            concurrency=concurrency,
+            callback_socket=config.callback_socket,
+            allow=self._allow(),
+        )
+        return Pool(
+            spec,
+            self._launcher,
+            max_workers=config.max_workers,
+            concurrency=concurrency,
+            idle_seconds=config.idle_seconds,
+            start_seconds=config.timeouts.start,
+            on_log=self._on_log,
+            on_change=self._on_change,
+        )

@@ -1,0 +1,270 @@
+"""The invoker's composition root: the only place where its parts are made and joined."""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from dialback_invoker.admission import Admission
+from dialback_invoker.control.access import ControlToken
+from dialback_invoker.control.app import create_app
+from dialback_invoker.control.ports import Services
+from dialback_invoker.control.server import ControlServer
+from dialback_invoker.deploy.deployer import Deployer
+from dialback_invoker.deploy.inspect import BridgeInspector
+from dialback_invoker.dispatch import Dispatch
+from dialback_invoker.errors import PathProblem, PlatformFailure
+from dialback_invoker.launchers.base import AllowedUrl, LogLine
+from dialback_invoker.launchers.process import ProcessLauncher
+from dialback_invoker.link_server import LinkServer
+from dialback_invoker.lock import DataFolderLock
+from dialback_invoker.logs import LogBook
+from dialback_invoker.paths import DataFolder, RunFolder, data_folder, run_folder
+from dialback_invoker.pending import PendingTable
+from dialback_invoker.pools import Pools
+from dialback_invoker.receiver import Receiver
+from dialback_invoker.recorder import Recorder
+from dialback_invoker.registry import Registry
+from dialback_invoker.settings import InvokerSettings, TcpAddress
+from dialback_invoker.store.sqlite import SqliteStore
+from dialback_invoker.tickets import Tickets
+from dialback_invoker.trace import Invocation
+from dialback_invoker.view import View
+from dialback_invoker.worker import Worker
+from dialback_invoker.worker_state import State
+from dialback_wire import payload
+from dialback_wire.flow import Budget
+from dialback_wire.mux import Mux
+
+log = logging.getLogger("dialback.invoker")
+access = logging.getLogger("dialback.access")
+
+_UNIX_AUTHORITY = "localhost"
+_STOP_SECONDS = 2.0
+
+
+class InvokerService:
+    """The invoker in this process. `start`, then `drain`, then `stop`; each once."""
+
+    def __init__(self, settings: InvokerSettings) -> None:
+        self.settings = settings
+        self.data: DataFolder = data_folder(settings.data_dir)
+        self.run: RunFolder = run_folder(self.data)
+        self.control_url = ""
+        self.control_token = ""
+        self.public_url = settings.public_url
+        self._undo: list[Callable[[], object]] = []
+        self._budget = Budget(settings.window_budget)
+
+    # --- start --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take the data folder, sweep what a crash left, and open every port.
+
+        Raises DialbackError: the folder is in use, the database is damaged, a port is taken, ... Then nothing is left.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        self.data.create()
+        lock = DataFolderLock(self.data.lock)
+        self._undo.append(lock.release)
+        self.run.create()
+        self._undo.append(self.run.remove)
+        launcher = ProcessLauncher(self.run.root)
+        self._undo.append(launcher.close)
+        await launcher.sweep()
+        self.run.receiver_socket.unlink(missing_ok=True)
+        self.run.link_socket.unlink(missing_ok=True)
+        self._launcher = launcher
+
+        store = await SqliteStore.open(self.data.database)
+        self._undo.append(store.close)
+        self._recorder = Recorder(store)
+        self._logs = LogBook(store)
+        self._recorder.start()
+        await self._logs.start()
+        self._undo += [self._recorder.close, self._logs.close]
+
+        await self._start_data_path(launcher)
+        await self._start_control(store)
+        self.view.ready = True
+
+    async def _start_data_path(self, launcher: ProcessLauncher) -> None:
+        settings = self.settings
+        self.registry = Registry()
+        pending = PendingTable(secrets.token_hex(4))
+        self._tickets = Tickets()
+        self._receiver = Receiver(pending, authorities=frozenset(), budget=self._budget)
+        callback_url, allow = await self._open_receiver()
+        self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
+        self.registry.listen(
+            on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
+            on_remove=self._pools.retire,
+        )
+        self.dispatch = Dispatch(
+            self.registry,
+            self._pools.of,
+            pending,
+            Admission(queue=settings.queue, in_flight=settings.in_flight),
+            callback_url=callback_url,
+            record=self._record,
+            redeem=self._tickets.redeem,
+            default=settings.default,
+            queue_seconds=settings.queue_seconds,
+        )
+        self.link = LinkServer(self.dispatch.open, key=self._link_key(), budget=self._budget)
+        self._undo.append(self.link.close)
+        await self._open_link()
+
+    async def _open_receiver(self) -> tuple[str, tuple[AllowedUrl, ...]]:
+        """Where workers dial back to, and the one address that they may dial."""
+        runner = web.AppRunner(self._receiver.application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
+        await runner.setup()
+        self._undo.append(runner.cleanup)
+        self._undo.append(self._receiver.close)
+        wanted = self.settings.receiver
+        if wanted is None:
+            path = str(self.run.receiver_socket)
+            await web.UnixSite(runner, path).start()
+            os.chmod(path, 0o600)
+            self._receiver.authorities = frozenset({_UNIX_AUTHORITY})
+            return f"ws+unix://{path}", (AllowedUrl("ws+unix", path=path),)
+        site = web.TCPSite(runner, wanted.host, wanted.port)
+        await _bind(site.start(), wanted, "--receiver")
+        host, port = runner.addresses[0][:2]
+        url = self.settings.receiver_url or f"ws://{host}:{port}"
+        authority = url.partition("://")[2].rstrip("/")
+        self._receiver.authorities = frozenset({authority.lower()})
+        name, _, number = authority.rpartition(":")
+        scheme = url.partition("://")[0]
+        return f"{url.rstrip('/')}{payload.CALLBACK_PATH}", (AllowedUrl(scheme, name, int(number)),)
+
+    async def _open_link(self) -> None:
+        wanted = self.settings.link
+        if isinstance(wanted, TcpAddress):
+            await _bind(self.link.listen_tcp(wanted.host, wanted.port), wanted, "--link")
+        else:
+            path = str(wanted or self.run.link_socket)
+            try:
+                await self.link.listen_unix(path)
+                os.chmod(path, 0o600)
+            except OSError as error:
+                raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
+
+    async def _start_control(self, store: SqliteStore) -> None:
+        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=BridgeInspector())
+        await deployer.load()
+        token = await ControlToken.load(self.data.control_token, store)
+        self.view = View(
+            self.dispatch,
+            self._pools,
+            self._tickets,
+            self._launcher,
+            data_dir=str(self.data.root),
+            public_url=lambda: self.public_url or self.link.advertised,
+        )
+        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs)
+        control = self.settings.control
+        server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
+        port = await server.start()
+        self._undo.append(server.stop)
+        self._undo.append(self._logs.end_followers)
+        host = f"[{control.host}]" if ":" in control.host else control.host
+        self.control_url = self.view.control_url = f"http://{host}:{port}"
+        self.control_token = self.data.control_token.read_text().strip()
+
+    def _link_key(self) -> bytes:
+        path = self.settings.link_key_file or self.data.link_key
+        try:
+            if self.settings.link_key_file is None and not path.exists():
+                _write_private(path, secrets.token_hex(32))
+            key = path.read_bytes().strip()
+        except OSError as error:
+            raise PathProblem(f"the link's key {path}: {error.strerror or error}") from error
+        if not key:
+            raise PathProblem(f"the link's key {path} is empty")
+        return key
+
+    def join_link(self, write: Callable[[bytes], None]) -> Mux:
+        """The invoker's end of a link inside this process."""
+        return self.link.in_memory(write)
+
+    @property
+    def memory_enforcement(self) -> str:
+        """`cgroup` or `watch`."""
+        return self._launcher.memory_enforcement
+
+    # --- stop ---------------------------------------------------------------------------------------------------------
+
+    async def drain(self, grace: float) -> bool:
+        """Take nothing new; let what runs end. Returns whether all did within `grace` seconds.
+
+        The receiver stays open: a worker that was launched before may still dial back.
+        """
+        self.dispatch.draining = True
+        self.link.go_away("the platform is stopping")
+        try:
+            await asyncio.wait_for(self.dispatch.drained(), grace)
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Stop everything now; nothing is left but the data folder."""
+        if hasattr(self, "dispatch"):
+            self.dispatch.draining = True
+            await self.dispatch.abort()
+            await self._pools.stop(0.0)
+        while self._undo:
+            undo = self._undo.pop()
+            try:
+                result = undo()
+                if asyncio.iscoroutine(result):
+                    await result
+            except Exception:
+                log.exception("stopping: %s failed", undo)
+
+    # --- what is told -------------------------------------------------------------------------------------------------
+
+    def _on_worker(self, worker: Worker) -> None:
+        if worker.state is State.DEAD:
+            self._receiver.drop_worker(worker.id)
+
+    def _on_log(self, line: LogLine) -> None:
+        self._logs.append(
+            line.function,
+            line.line,
+            worker=line.worker,
+            invocation=line.invocation,
+            stream=line.stream,
+            level=line.level,
+        )
+
+    def _record(self, invocation: Invocation) -> None:
+        self._recorder.record(invocation.trace())
+        self._tickets.ended(invocation)
+        if access.isEnabledFor(logging.INFO):
+            access.info("%s", msgspec.json.encode(invocation.summary()).decode())
+
+
+async def _bind(start: Awaitable[object], wanted: TcpAddress, flag: str) -> None:
+    try:
+        await start
+    except OSError as error:
+        where = f"{wanted.host}:{wanted.port}"
+        raise PlatformFailure(f"cannot listen on {where} ({flag}): {error.strerror}", code="cannot_listen") from error
+
+
+def _write_private(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(text + "\n")

@@ -1,0 +1,1 @@
+"""What lasts: functions, deployments, invocations, logs. `port` says what a store does, `sqlite` does it."""

@@ -1,0 +1,135 @@
+"""When what happened to one invocation: the material of `dialback trace` and of the page's waterfall.
+
+Times are monotonic seconds inside, milliseconds after `received` outside.
+"""
+
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+
+from dialback_wire.frames import FrameType
+
+GAP_BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0)
+SHOWN_GAPS = 8
+KEPT_FRAMES = 200
+"""How many frames are kept from the start of an invocation, and as many again from its end."""
+
+FrameEvent = tuple[float, str, str, int, str, int]
+"""Milliseconds after `received`, hop, direction, stream, type, size in bytes."""
+
+_NAMES = {int(kind): kind.name for kind in FrameType}
+
+
+class Gaps:
+    """Times between chunks: the first and last few, and a histogram of all."""
+
+    __slots__ = ("_first", "_histogram", "_last", "_previous", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[float] = []
+        self._last: deque[float] = deque(maxlen=SHOWN_GAPS)
+        self._histogram = [0] * (len(GAP_BUCKETS_MS) + 1)
+        self._previous: float | None = None
+
+    def chunk(self, now: float) -> None:
+        """A chunk came at `now`."""
+        self.count += 1
+        if self._previous is not None:
+            gap = (now - self._previous) * 1000
+            self._histogram[bisect_left(GAP_BUCKETS_MS, gap)] += 1
+            if len(self._first) < SHOWN_GAPS:
+                self._first.append(gap)
+            else:
+                self._last.append(gap)
+        self._previous = now
+
+    def as_dict(self) -> dict[str, object]:
+        """As the trace shows it; a bucket without a bound has `le_ms` null."""
+        bounds: tuple[float | None, ...] = (*GAP_BUCKETS_MS, None)
+        histogram = [
+            {"le_ms": bound, "count": count} for bound, count in zip(bounds, self._histogram, strict=True) if count
+        ]
+        return {
+            "first": [round(gap, 3) for gap in self._first],
+            "last": [round(gap, 3) for gap in self._last],
+            "histogram": histogram,
+        }
+
+
+class Timeline:
+    """Marks, chunk gaps and frames of one invocation."""
+
+    __slots__ = ("_dropped", "_first", "_last", "_marks", "clock", "gaps", "listener", "origin", "received_at")
+
+    def __init__(self, age_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """`age_seconds`: how long ago the edge saw the request."""
+        self.clock = clock
+        self.origin = clock() - age_seconds
+        self.received_at = time.time() - age_seconds
+        self.gaps = Gaps()
+        self.listener: Callable[[FrameEvent], None] | None = None
+        self._marks: dict[str, float] = {"received": self.origin}
+        self._first: list[FrameEvent] = []
+        self._last: deque[FrameEvent] = deque(maxlen=KEPT_FRAMES)
+        self._dropped = 0
+
+    def mark(self, name: str) -> None:
+        """Something happened now. Only its first time counts."""
+        self._marks.setdefault(name, self.clock())
+
+    def at(self, name: str) -> float | None:
+        """Milliseconds after `received`, or None when it has not happened."""
+        at = self._marks.get(name)
+        return None if at is None else (at - self.origin) * 1000
+
+    def between(self, start: str, end: str) -> float | None:
+        """Milliseconds from one mark to another, or None when one is missing."""
+        first, second = self._marks.get(start), self._marks.get(end)
+        return None if first is None or second is None else (second - first) * 1000
+
+    def tap(self, hop: str, stream: int) -> Callable[[bool, int, int], None]:
+        """A tap for a stream of the hop `link` or `socket` (see `dialback_wire.stream.Tap`)."""
+        # Up is towards the client. The invoker answers on the link and asks on the socket.
+        sent, came = ("up", "down") if hop == "link" else ("down", "up")
+
+        def tap(was_sent: bool, kind: int, size: int) -> None:
+            self.frame(hop, sent if was_sent else came, stream, _NAMES.get(kind, "?"), size)
+
+        return tap
+
+    def frame(self, hop: str, direction: str, stream: int, kind: str, size: int) -> None:
+        """A frame, or a message of the runtime API, passed the invoker."""
+        event = ((self.clock() - self.origin) * 1000, hop, direction, stream, kind, size)
+        if len(self._first) < KEPT_FRAMES:
+            self._first.append(event)
+        else:
+            self._dropped += len(self._last) == KEPT_FRAMES
+            self._last.append(event)
+        if self.listener is not None:
+            self.listener(event)
+
+    def marks(self) -> list[dict[str, object]]:
+        """All marks in the order of their times."""
+        ordered = sorted(self._marks.items(), key=lambda item: item[1])
+        return [{"name": name, "t": round((at - self.origin) * 1000, 3)} for name, at in ordered]
+
+    def events(self) -> list[FrameEvent]:
+        """The kept frames, in order."""
+        return [*self._first, *self._last]
+
+    def frames(self) -> list[dict[str, object]]:
+        """The kept frames as a trace shows them."""
+        return [frame_dict(event) for event in self.events()]
+
+    @property
+    def dropped(self) -> int:
+        """Frames between the first and the last kept ones."""
+        return self._dropped
+
+
+def frame_dict(event: FrameEvent) -> dict[str, object]:
+    """A frame as the trace and the page show it."""
+    t, hop, direction, stream, kind, size = event
+    return {"t": round(t, 3), "hop": hop, "direction": direction, "stream": stream, "type": kind, "size": size}

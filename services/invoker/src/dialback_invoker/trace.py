@@ -1,0 +1,74 @@
+"""One invocation as people see it: a summary for lists and the log, and the whole trace."""
+
+from dialback_invoker.exchange import Exchange
+from dialback_invoker.outcome import Outcome
+from dialback_wire.messages import Request
+
+
+class Invocation:
+    """What is known of one request, from its arrival to its record."""
+
+    __slots__ = ("cold", "deployment", "exchange", "function", "mode", "outcome", "payload", "request", "worker")
+
+    def __init__(self, request: Request, exchange: Exchange) -> None:
+        self.request = request
+        self.exchange = exchange
+        self.function = ""
+        self.deployment = ""
+        self.mode = ""
+        self.worker = ""
+        self.cold = False
+        self.payload: dict[str, object] | None = None
+        """The stamped payload as it may be shown."""
+        self.outcome: Outcome | None = None
+        """None while it runs."""
+
+    @property
+    def path(self) -> str:
+        """The path without the query, which may hold secrets."""
+        return self.request.target.partition(b"?")[0].decode("latin-1")
+
+    def summary(self) -> dict[str, object]:
+        """A row of a list. Times in milliseconds after `received`, sizes in bytes of body."""
+        timeline, outcome, exchange = self.exchange.timeline, self.outcome, self.exchange
+        return {
+            "id": self.request.id,
+            "function": self.function,
+            "deployment": self.deployment,
+            "mode": self.mode,
+            "method": self.request.method.decode("latin-1"),
+            "path": self.path,
+            "received_at": timeline.received_at,
+            "worker": self.worker,
+            "cold": self.cold,
+            "status": exchange.status if outcome is None else outcome.status,
+            "verdict": "running" if outcome is None else outcome.verdict.name.lower(),
+            "cause": "" if outcome is None else outcome.cause,
+            "code": "" if outcome is None else outcome.code,
+            "error": "" if outcome is None else outcome.error,
+            "detail": "" if outcome is None else outcome.detail,
+            "first_byte_ms": _rounded(timeline.at("first_byte")),
+            "total_ms": _rounded(timeline.at("end")),
+            "bytes_in": exchange.received,
+            "bytes_out": exchange.relayed,
+            "chunks": timeline.gaps.count,
+        }
+
+    def trace(self) -> dict[str, object]:
+        """Everything: the summary, the marks, gaps and frames, where it was held up, and the payload."""
+        timeline = self.exchange.timeline
+        streaming = timeline.between("head", "end") or 0.0
+        client = self.exchange.client_blocked * 1000
+        return {
+            **self.summary(),
+            "marks": timeline.marks(),
+            "gaps": timeline.gaps.as_dict(),
+            "blocked": {"client_ms": round(client, 3), "worker_ms": round(max(0.0, streaming - client), 3)},
+            "payload": self.payload,
+            "frames": timeline.frames(),
+            "frames_dropped": timeline.dropped,
+        }
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)

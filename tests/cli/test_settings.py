@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dialback.address import TcpAddress, UnixAddress, parse_address
+from dialback.errors import UsageProblem
+from dialback.settings import Settings, resolve
+
+
+def settle(tmp_path: Path, toml: str = "", flags: dict[str, str] | None = None, **environment: str) -> Settings:
+    if toml:
+        (tmp_path / "dialback-platform.toml").write_text(toml)
+    return resolve(dict(flags or {}), environment, tmp_path)
+
+
+def refusal(tmp_path: Path, toml: str = "", flags: dict[str, str] | None = None, **environment: str) -> UsageProblem:
+    with pytest.raises(UsageProblem) as caught:
+        settle(tmp_path, toml, flags, **environment)
+    return caught.value
+
+
+def test_nothing_said_gives_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    settings = settle(tmp_path)
+    assert (settings.public.host, settings.public.port, settings.control.port) == ("127.0.0.1", 8080, 8081)
+    assert settings.data_dir == Path("/home/somebody/.local/share/dialback")
+    assert settings.launcher == "process"
+    assert settings.default is None
+    assert settings.receiver == UnixAddress(None)
+    assert settings.link.address == UnixAddress(None)
+    assert settings.queue.limit == 1000
+
+
+def test_a_flag_comes_before_a_variable_and_a_variable_before_the_file(tmp_path: Path) -> None:
+    toml = "port = 1\ncontrol_port = 1\nhost = '0.0.0.0'\n"
+    settings = settle(tmp_path, toml, {"port": "3"}, DIALBACK_PORT="2", DIALBACK_CONTROL_PORT="2")
+    assert (settings.public.port, settings.control.port, settings.public.host) == (3, 2, "0.0.0.0")
+
+
+def test_port_zero_is_allowed(tmp_path: Path) -> None:
+    assert settle(tmp_path, flags={"port": "0"}).public.port == 0
+
+
+def test_every_key_can_stand_in_the_file(tmp_path: Path) -> None:
+    settings = settle(
+        tmp_path,
+        """
+        host = "::1"
+        port = 0
+        control_host = "localhost"
+        control_port = 9
+        public_url = "https://functions.example.org/"
+        data_dir = "data"
+        launcher = "process"
+        default = "hello"
+        receiver = "tcp://10.0.0.1:0"
+        link = "unix:/run/link.sock"
+        link_key_file = "~/key"
+        queue_limit = 0
+        queue_timeout = 1.5
+        drain_grace = 2
+        """,
+    )
+    assert settings.public_url == "https://functions.example.org"
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.receiver == TcpAddress("10.0.0.1", 0)
+    assert settings.link.address == UnixAddress(Path("/run/link.sock"))
+    assert settings.link.key_file == Path.home() / "key"
+    assert (settings.queue.timeout, settings.drain_grace) == (1.5, 2.0)
+
+
+def test_an_unknown_key_is_refused_with_its_line_and_a_guess(tmp_path: Path) -> None:
+    wrong = refusal(tmp_path, "host = 'localhost'\n\ncontrol-prot = 1 # oh\n")
+    assert (wrong.line, wrong.source) == (3, "control-prot = 1 # oh")
+    assert wrong.file == str(tmp_path / "dialback-platform.toml")
+    assert "control_port" in wrong.hint
+
+
+def test_an_unknown_table_is_refused_too(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "port = 1\n[zzz]\nport = 2\n").line == 2
+
+
+def test_a_mistyped_variable_is_refused(tmp_path: Path) -> None:
+    wrong = refusal(tmp_path, DIALBACK_CONTROL_PROT="1")
+    assert "DIALBACK_CONTROL_PROT" in wrong.message
+    assert "DIALBACK_CONTROL_PORT" in wrong.hint
+
+
+def test_variables_that_are_no_setting_are_left_alone(tmp_path: Path) -> None:
+    settle(tmp_path, DIALBACK_CONTROL_URL="http://x", DIALBACK_SOMETHING_ELSE_ENTIRELY="1", DIALBACK_PORT="")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"port": "70000"}, "--port: 70000 is out of range"),
+        ({"port": "-1"}, "--port: -1 is out of range"),
+        ({"port": "eighty"}, "--port: 'eighty' is not a whole number"),
+        ({"control_port": ""}, "--control-port: '' is not a whole number"),
+        ({"host": "a b"}, "--host: 'a b' is neither"),
+        ({"host": "256.1.1.1"}, "--host: '256.1.1.1' is neither"),
+        ({"host": ""}, "--host: it must not be empty"),
+        ({"default": "../x"}, "--default: '../x' is not a function name"),
+        ({"default": "n" * 65}, "at most 64"),
+        ({"launcher": "docker"}, "not served by this version yet"),
+        ({"launcher": "proces"}, "did you mean 'process'?"),
+        ({"receiver": "unix:/x"}, "--receiver: write unix"),
+        ({"receiver": "http://x:1"}, "not an address"),
+        ({"link": "tcp://x"}, "write tcp://host:port"),
+        ({"link": "tcp://x:99999"}, "out of range"),
+        ({"link": "unix:relative"}, "unix:/absolute/path"),
+        ({"link": "unix:/" + "x" * 200}, "at most 107 bytes"),
+        ({"public_url": "functions.example.org"}, "write http://host:port"),
+        ({"public_url": "http://h/path"}, "without path"),
+        ({"public_url": "http://h:x"}, "--public-url"),
+        ({"queue_timeout": "soon"}, "'soon' is not a number of seconds"),
+        ({"queue_timeout": "nan"}, "out of range"),
+        ({"drain_grace": "-1"}, "out of range"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_flag(tmp_path: Path, flags: dict[str, str], words: str) -> None:
+    assert words in refusal(tmp_path, flags=flags).message
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("port = true", "port: it must be a whole number, not a boolean"),
+        ("port = 1.5", "not a number"),
+        ("port = [1]", "not a list"),
+        ("host = 3", "host: it must be text, not a number"),
+        ("queue_timeout = true", "not a boolean"),
+        ("host = 1979-05-27", "a date or time"),
+        ("port = {a = 1}", "not a table"),
+    ],
+)
+def test_a_bad_value_in_the_file_is_refused_with_its_line(tmp_path: Path, toml: str, words: str) -> None:
+    wrong = refusal(tmp_path, "# settings\n" + toml)
+    assert words in wrong.message
+    assert (wrong.line, wrong.source) == (2, toml)
+
+
+def test_a_bad_value_in_a_variable_names_it(tmp_path: Path) -> None:
+    assert refusal(tmp_path, DIALBACK_PORT="x").message.startswith("DIALBACK_PORT: ")
+
+
+def test_a_file_that_is_not_toml_is_shown_with_its_line(tmp_path: Path) -> None:
+    wrong = refusal(tmp_path, "port = 1\nhost = \n")
+    assert (wrong.line, wrong.source) == (2, "host = ")
+    assert refusal(tmp_path, 'port = 1\nhost = "').line == 2
+
+
+def test_a_named_file_must_be_there_and_be_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="cannot read it"):
+        resolve({}, {}, tmp_path, Path("missing.toml"))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageProblem, match="not UTF-8"):
+        resolve({}, {"DIALBACK_CONFIG": "binary.toml"}, tmp_path)
+
+
+def test_relative_paths_belong_to_where_they_were_said(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/p.toml").write_text("data_dir = 'data'")
+    assert resolve({}, {}, tmp_path, Path("etc/p.toml")).data_dir == tmp_path / "etc/data"
+    assert resolve({"data_dir": "here"}, {}, tmp_path, Path("etc/p.toml")).data_dir == tmp_path / "here"
+    assert resolve({}, {"XDG_DATA_HOME": "/xdg"}, tmp_path).data_dir == Path("/xdg/dialback")
+
+
+def test_addresses_are_printed_as_they_are_written() -> None:
+    for text in ("unix", "unix:/run/x.sock", "tcp://localhost:80", "tcp://[::1]:80"):
+        assert str(parse_address(text)) == text
+    assert str(parse_address("unix:///run/x")) == "unix:/run/x"

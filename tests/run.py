@@ -1,0 +1,69 @@
+"""The whole suite, as `make test` runs it: first what runs in this process, measured, then the platform from outside.
+
+    python tests/run.py [PYTEST ARGUMENTS ...]
+
+Branch coverage must be 100 % for the wire and 90 % for every other package. Whatever is skipped is said at the end, and
+is a failure where CI is set.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LEAST = {
+    "dialback_wire": 100.0,
+    "dialback_bridge": 90.0,
+    "dialback_invoker": 90.0,
+    "dialback_edge": 90.0,
+    "dialback": 90.0,
+}
+
+
+def main(arguments: list[str]) -> int:
+    os.chdir(ROOT)
+    python = sys.executable
+    if arguments:
+        return subprocess.call([python, "-m", "pytest", *arguments])
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["COVERAGE_FILE"] = str(Path(folder) / "coverage")
+        inside = subprocess.call(
+            [python, "-m", "coverage", "run", "-m", "pytest", "-q", "-n", "2", "-m", "not system and not browser"]
+        )
+        subprocess.call([python, "-m", "coverage", "combine", "--quiet"])
+        report = Path(folder) / "coverage.json"
+        subprocess.call([python, "-m", "coverage", "json", "--quiet", "-o", str(report)])
+        missed = coverage_missed(json.loads(report.read_text()))
+    outside = subprocess.call([python, "-m", "pytest", "-q", "-m", "system or browser", "--durations=10"])
+    for line in missed:
+        print(f"coverage: {line}")
+    return inside or outside or (1 if missed else 0)
+
+
+def coverage_missed(report: dict[str, dict[str, dict[str, dict[str, int]]]]) -> list[str]:
+    """Prints each package's branch coverage; returns what falls short."""
+    missed = []
+    for package, least in LEAST.items():
+        covered = total = 0
+        lines = []
+        for name, file in sorted(report["files"].items()):
+            if f"/src/{package}/" not in name:
+                continue
+            summary = file["summary"]
+            covered += summary["covered_lines"] + summary["covered_branches"]
+            total += summary["num_statements"] + summary["num_branches"]
+            if summary["covered_lines"] < summary["num_statements"] or summary["missing_branches"]:
+                lines.append(f"    {name}: lines {file['missing_lines']}, {summary['missing_branches']} branches")
+        percent = 100.0 * covered / total if total else 0.0
+        print(f"coverage of {package}: {percent:.1f} % of lines and branches")
+        if percent < least:
+            missed.append(f"{package} has {percent:.2f} %, {least:g} % is the least")
+            print("\n".join(lines))
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,144 @@
+"""What a client sees when an invocation does not end well: never something that looks complete."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from .platform import Platform, eventually
+from .raw import RawClient
+
+pytestmark = pytest.mark.system
+
+
+def curl(url: str, *flags: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["curl", "-sSN", *flags, url], capture_output=True, timeout=30, check=False)
+
+
+def test_a_worker_killed_before_the_head_is_a_502_within_a_second(shared: Platform, tag: str) -> None:
+    pid = shared.worker_pid()
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(shared.get, f"/@probe/wait?tag={tag}")
+        shared.await_note(tag, "called")
+        killed = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        response = answer.result(10)
+    assert response.status_code == 502
+    assert time.monotonic() - killed < 1.0
+    assert response.json()["error"]["code"] == "worker_lost"
+    assert shared.notes(tag) == ["called"]
+
+
+def test_a_worker_killed_after_the_head_is_a_truncation_that_curl_and_httpx_report(shared: Platform, tag: str) -> None:
+    with ThreadPoolExecutor() as pool:
+        url = f"{shared.url}/@probe/stream?tag={tag}&n=3&then=hang"
+        by_curl = pool.submit(curl, url)
+        with httpx.stream("GET", url, timeout=30) as response:
+            lines = response.iter_lines()
+            assert [next(lines) for _ in range(3)] == ["line 0", "line 1", "line 2"]
+            eventually(lambda: len(shared.notes(tag)) == 2, 5.0, "curl's request did not arrive")
+            os.kill(shared.worker_pid(), signal.SIGKILL)
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(lines)
+        done = by_curl.result(10)
+    assert done.returncode == 18
+    assert done.stdout.startswith(b"line 0\n")
+
+
+def test_a_handler_that_raises_before_the_head_is_a_500_without_a_traceback(shared: Platform, tag: str) -> None:
+    response = shared.get(f"/@probe/fails?tag={tag}")
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "handler_error"
+    assert "Traceback" not in response.text
+    assert shared.trace(response.headers["x-dialback-id"])["code"] == "SH"
+
+
+def test_a_handler_that_raises_after_the_head_truncates(shared: Platform, tag: str) -> None:
+    done = curl(f"{shared.url}/@probe/stream?tag={tag}&n=3&then=raise")
+    assert done.returncode == 18
+    assert done.stdout == b"line 0\nline 1\nline 2\n"
+
+
+def test_after_a_failed_handler_its_worker_serves_on(shared: Platform, tag: str) -> None:
+    before = shared.get("/@probe/pid").text
+    assert shared.get(f"/@probe/fails?tag={tag}").status_code == 500
+    assert shared.get("/@probe/pid").text == before
+
+
+def test_a_short_body_is_cut_and_the_next_response_is_never_inside_it(shared: Platform, tag: str) -> None:
+    with RawClient(shared.port) as client:
+        client.get(f"/@probe/short?tag={tag}")
+        client.get("/@probe/hello")
+        received = client.rest()
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"content-length: 1000" in head.lower()
+    assert body == b"ten bytes."
+
+
+def test_a_long_body_is_exactly_its_content_length_and_then_the_connection_closes(shared: Platform, tag: str) -> None:
+    with RawClient(shared.port) as client:
+        client.get(f"/@probe/long?tag={tag}")
+        client.get("/@probe/hello")
+        received = client.rest()
+    assert received.partition(b"\r\n\r\n")[2] == b"xxxxx"
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("status=99", "a status outside 200-599"),
+        ("name=x%0d%0aset-cookie:a&value=b", "CR and LF in a name"),
+        ("name=x-a&value=b%0d%0ax-injected:%20yes", "CR and LF in a value"),
+        ("name=content-length&value=%2B5", "a Content-Length that is no number"),
+    ],
+)
+def test_a_head_that_must_not_reach_a_client_is_a_502(shared: Platform, tag: str, query: str, reason: str) -> None:
+    with RawClient(shared.port) as client:
+        client.get(f"/@probe/bad-head?tag={tag}&{query}", "Connection: close")
+        received = client.rest()
+    assert received.startswith(b"HTTP/1.1 502 "), reason
+    assert b"injected" not in received
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_answers_without_a_body_keep_their_status_and_the_connection(shared: Platform, tag: str, status: int) -> None:
+    with RawClient(shared.port) as client:
+        client.get(f"/@probe/no-content?tag={tag}&status={status}")
+        client.get("/@probe/hello", "Connection: close")
+        received = client.rest()
+    assert received.startswith(f"HTTP/1.1 {status} ".encode())
+    first, _, second = received.partition(b"\r\n\r\n")
+    assert b"x-kept: yes" in first
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert second.endswith(b"Hello world\n")
+
+
+def test_a_head_request_has_no_body_and_the_next_response_is_intact(shared: Platform, tag: str) -> None:
+    with RawClient(shared.port) as client:
+        client.send(b"HEAD /@probe/hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        client.get("/@probe/hello", "Connection: close")
+        received = client.rest()
+    first, _, second = received.partition(b"\r\n\r\n")
+    assert b"content-length: 12" in first
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert second.endswith(b"\r\n\r\nHello world\n")
+
+
+def test_an_unknown_function_is_a_404_with_an_id(shared: Platform) -> None:
+    response = shared.get("/@nobody/")
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "function_not_found"
+    assert len(response.headers["x-dialback-id"]) == 26
+
+
+def test_a_function_answers_at_its_host_name_too(shared: Platform) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as client:
+        host = f"probe.localhost:{shared.port}"
+        client.sendall(f"GET /hello HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert received.endswith(b"Hello world\n")
