@@ -23,6 +23,9 @@ from .tables import Seat
 FLUSH_BYTES = 256 * 1024
 """About how much is handed to the carrier in one write."""
 
+MAX_WRITE = 512 * 1024
+"""Most bytes in one write, because a carrier's messages are bounded; control frames may come to more at once."""
+
 MAX_UNREAD = 10_000
 """Frames without credit that may wait for a carrier that takes nothing; a peer that causes more is cut off."""
 
@@ -368,8 +371,9 @@ class Mux:
                     # Into `control` itself: a sink that is told may queue frames, which have to keep their order.
                     size += stream.take(self.control)
                 parts, self.control = self.control, []
-                if parts:
-                    self._write(b"".join(parts))
+                data = b"".join(parts)
+                for at in range(0, len(data), MAX_WRITE):
+                    self._write(data[at : at + MAX_WRITE])
                 leaving, self.leaving = self.leaving, []
                 for stream in leaving:
                     stream.left()
