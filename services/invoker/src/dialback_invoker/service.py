@@ -17,6 +17,7 @@ from dialback_invoker.control.ports import Services
 from dialback_invoker.control.server import ControlServer
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
+from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
@@ -90,6 +91,7 @@ class InvokerService:
         store = await SqliteStore.open(self.data.database)
         self._undo.append(store.close)
         self._recorder = Recorder(store)
+        self._details = DetailBudget()
         self._logs = LogBook(store)
         self._recorder.start()
         await self._logs.start()
@@ -251,7 +253,7 @@ class InvokerService:
         )
 
     def _record(self, invocation: Invocation) -> None:
-        self._recorder.record(invocation.trace())
+        self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._tickets.ended(invocation)
         if access.isEnabledFor(logging.INFO):
             access.info("%s", msgspec.json.encode(invocation.summary()).decode())
