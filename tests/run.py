@@ -14,7 +14,13 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LEAST = {"dialback_wire": 100.0, "dialback_bridge": 90.0, "dialback_invoker": 90.0, "dialback_edge": 90.0, "dialback": 90.0}
+LEAST = {
+    "dialback_wire": 100.0,
+    "dialback_bridge": 90.0,
+    "dialback_invoker": 90.0,
+    "dialback_edge": 90.0,
+    "dialback": 90.0,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, Process, Run
 from fake_platform import ID, FakePlatform
+
+from conftest import COMMAND, Process, Run
 
 Spawn = Callable[..., Process]
 Start = Callable[..., "subprocess.Popen[bytes]"]

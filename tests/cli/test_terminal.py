@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND
 from fake_platform import FakePlatform
 
+from conftest import COMMAND
 from dialback import main as command
 from dialback.errors import CliError, OutputClosed
 from dialback.exchange import Incoming

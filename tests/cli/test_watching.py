@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from fake_platform import ID, SECRET, TRACE, FakePlatform, fault
 
+from conftest import Run
 from dialback.control_models import Bin, Trace
 from dialback.gap_view import block_bar, gaps_of, histogram_lines
 from dialback.terminal import age, milliseconds, safe, size
