@@ -111,7 +111,8 @@ async def test_a_traceback_is_logged_with_its_invocation_and_shows_the_users_fra
     sink = log_capture.LogSink(captured.writing)
 
     async def app(scope, receive, send):
-        raise ValueError("told in the log")
+        error = ValueError("told in the log")
+        raise error from error
 
     await bench.serve(app, log=sink)
     call = bench.invoke()

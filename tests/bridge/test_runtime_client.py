@@ -8,7 +8,8 @@ import pytest
 
 from dialback_bridge import runtime_client
 from dialback_bridge.entry import Kind
-from dialback_bridge.http_connection import MAX_HEAD, HttpGone, HttpPool, connect_tcp
+from dialback_bridge.http_connection import MAX_HEAD, HttpGone
+from dialback_bridge.http_pool import HttpPool, connect_tcp
 from dialback_bridge.runtime_client import Failure, PlatformGone
 
 from .fakes import BOUND, SECRET, Platform, http_event

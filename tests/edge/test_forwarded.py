@@ -118,6 +118,8 @@ async def test_a_trace_is_passed_on_untouched_or_begun(front: Front) -> None:
     call = await front.invoker.call()
     assert call.header(b"traceparent") == given.encode()
     assert call.header(b"tracestate") == b"a=b"
+    await front.client(get("/", f"traceparent: {given}", "Connection: traceparent"))
+    assert (await front.invoker.call()).header(b"traceparent") not in (None, given.encode())
     await front.client(get())
     made = (await front.invoker.call()).header(b"traceparent")
     assert made is not None

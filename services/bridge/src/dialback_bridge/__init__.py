@@ -6,7 +6,7 @@ says what the function is. Where to look:
 - `launch`, `watchdog`, `worker`: how a worker is told what it is, how it ends with its platform, how the parts are
   joined
 - `discovery`, `entry`: which object of the user's code answers requests
-- `runtime_client`, `http_connection`: taking invocations from the runtime API
+- `runtime_client`, `http_pool`, `http_connection`: taking invocations from the runtime API
 - `callback_url`, `receiver_socket`, `receivers`: dialling back, and only where that is allowed
 - `invocation`, `exchange`, `stream_exchange`, `buffered_exchange`: one invocation from payload to verdict
 - `handlers`: how each style of user code is called

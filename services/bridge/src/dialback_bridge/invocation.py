@@ -22,6 +22,7 @@ from . import log_capture
 from .buffered_exchange import BufferedExchange
 from .event import EventError, Stamp, decode_event, take_stamp
 from .exchange import AnswerError, ClientGone, Exchange
+from .failures import below_bridge, cause, describe, follows_from_leaving
 from .handlers.base import Handler, HandlerFailed
 from .receivers import CallbackRefused, CallbackUnreachable, Receivers
 from .runtime_client import AnswerTooLarge, Delivery, Failure, RuntimeClient
@@ -30,9 +31,6 @@ from .stream_exchange import StreamExchange
 BODYLESS_TIME = 10.0
 """Seconds that a handler has to complete an answer whose body nobody reads (HEAD, 204, 304). Longer than
 `cancel_grace`, because its client is content and its work is wanted."""
-
-MAX_DETAIL = 500
-"""Characters of a handler's exception that go into END; the whole traceback is in the log."""
 
 TOO_LARGE = Failure(
     "Function.ResponseSizeTooLarge", "the response is larger than 6 MB; it can be streamed in callback mode"
@@ -120,7 +118,7 @@ class Invocations:
             verdict, status, code, detail = Verdict.TRUNCATED, 400, "request_truncated", exchange.cut
         else:
             shown = error or HandlerFailed("the handler gave no response")
-            verdict, status, code, detail = Verdict.ERROR, 500, "handler_error", _describe(shown)
+            verdict, status, code, detail = Verdict.ERROR, 500, "handler_error", describe(shown)
         await exchange.end(verdict, status=status, code=code, detail=detail)
         return verdict
 
@@ -140,7 +138,7 @@ class Invocations:
         elif isinstance(raised, AnswerError):
             failure = Failure(f"Dialback.{raised.code}", raised.detail)
         elif raised is not None and not exchange.complete:
-            failure = Failure.of(_cause(raised))
+            failure = Failure.of(cause(raised))
         elif exchange.value is None:
             failure = Failure("Dialback.NoResponse", "the handler gave no response")
         else:
@@ -205,45 +203,15 @@ class Invocations:
         except (ClientGone, AnswerError) as error:
             return error
         except BaseException as error:  # SystemExit too: one invocation must not take the others with it
-            if exchange.cut is None and not _follows_from_leaving(error):
+            if exchange.cut is None and not follows_from_leaving(error):
                 self._log_failure(error)
             return error
         return None
 
     def _log_failure(self, error: BaseException) -> None:
         scope = log_capture.current.get()
-        text = "".join(traceback.format_exception(type(error), error, _below_bridge(error)))
+        text = "".join(traceback.format_exception(type(error), error, below_bridge(error)))
         self._log.emit(scope.id, "log", "ERROR", text.rstrip().split("\n"))
-
-
-def _follows_from_leaving(error: BaseException) -> bool:
-    """Whether `error` came of a ClientGone, as when a framework puts its own exception in that one's place."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ClientGone):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def _below_bridge(error: BaseException) -> Any:
-    """The traceback without the bridge's own frames at its top, which tell the user nothing."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("dialback_bridge"):
-        frames = frames.tb_next
-    return frames or error.__traceback__
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What the user's code raised."""
-    return error.__cause__ if isinstance(error, HandlerFailed) and error.__cause__ is not None else error
-
-
-def _describe(error: BaseException) -> str:
-    """What the client may be told of it, in proper Unicode."""
-    shown = _cause(error)
-    text = str(shown) if isinstance(shown, HandlerFailed) else f"{type(shown).__name__}: {shown}".removesuffix(": ")
-    return text[:MAX_DETAIL].encode("utf-8", "replace").decode()
 
 
 def _word(why: Reason | str) -> str:

@@ -12,7 +12,8 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from .http_connection import HttpGone, HttpPool, HttpResponse, connect_tcp, connect_unix
+from .http_connection import HttpGone, HttpResponse
+from .http_pool import HttpPool, connect_tcp, connect_unix
 
 _BASE = "/2018-06-01/runtime"
 _SAFE_ID = re.compile(r"[0-9A-Za-z_.~-]{1,128}")

@@ -58,11 +58,12 @@ class SendWindow:
 class ReceiveWindow:
     """What we let the other side send.
 
-    A window grows when the sender had used it up and the reader had nothing left to read: then the window was what held
-    the stream back. A slow reader's window therefore stays small.
+    A window grows when a frame ended just where the credit did that its sender knew (the present limit, or the one
+    before it, when the last WINDOW was still on its way) and the reader has nothing left to read: then the window was
+    what held the stream back. A slow reader's window therefore stays small.
     """
 
-    __slots__ = ("_budget", "_initial", "_maximum", "consumed", "limit", "received", "size")
+    __slots__ = ("_budget", "_initial", "_maximum", "_previous", "consumed", "limit", "received", "size")
 
     def __init__(self, initial: int, maximum: int, budget: Budget) -> None:
         self._initial = initial
@@ -70,6 +71,7 @@ class ReceiveWindow:
         self._budget = budget
         self.size = initial
         self.limit = initial
+        self._previous = initial
         self.received = 0
         self.consumed = 0
 
@@ -84,14 +86,14 @@ class ReceiveWindow:
 
         Raises ValueError when more is consumed than has come.
         """
+        if self.consumed + count > self.received:
+            raise ValueError(f"{self.consumed + count} bytes consumed, {self.received} received")
         self.consumed += count
-        if self.consumed > self.received:
-            raise ValueError(f"{self.consumed} bytes consumed, {self.received} received")
-        if self.consumed == self.received == self.limit:
+        if self.consumed == self.received and self.received in (self.limit, self._previous):
             self._grow()
         if self.consumed + self.size - self.limit < self.size // 2:
             return False
-        self.limit = self.consumed + self.size
+        self._previous, self.limit = self.limit, self.consumed + self.size
         return True
 
     def _grow(self) -> None:
@@ -100,6 +102,6 @@ class ReceiveWindow:
             self.size = wanted
 
     def close(self) -> None:
-        """Give what was taken back to the budget."""
+        """Give what was taken back to the budget. What is consumed afterwards takes nothing any more."""
         self._budget.give_back(self.size - self._initial)
-        self.size = self._initial
+        self.size = self._maximum = self._initial

@@ -8,7 +8,7 @@ import struct
 from enum import IntEnum
 from struct import Struct
 
-from .errors import FramingError, StreamViolation
+from .errors import FramingError, LocalError, StreamViolation
 from .messages import Accept, End, Fields, Head, Hello, Info, Reason, Request, Verdict
 
 MAGIC = b"dialback"
@@ -18,6 +18,12 @@ HEADER_BYTES = 8
 HELLO_LIMIT = 1024
 """Largest payload of a frame before the greeting is over, in bytes."""
 MAX_STREAM = 0xFFFF_FFFF
+MAX_PAYLOAD = 0xFF_FFFF
+MAX_PING = 64
+"""Largest payload of a PING, in bytes; it has to be sent back."""
+MAX_TEXT = 1024
+"""Bytes of a reason or detail for people; longer ones are cut."""
+MAX_CODE = 255
 
 
 class FrameType(IntEnum):
@@ -68,14 +74,25 @@ def frame(kind: int, stream: int, payload: bytes = b"") -> bytes:
     return pack_header(kind << 24 | len(payload), stream) + payload
 
 
+def _pack(layout: Struct, *values: int) -> bytes:
+    try:
+        return layout.pack(*values)
+    except struct.error as error:
+        raise LocalError(f"{values} cannot be sent: {error}") from error
+
+
+def _text(text: str, limit: int = MAX_TEXT) -> bytes:
+    return text.encode(errors="replace")[:limit]
+
+
 # --- fields -----------------------------------------------------------------------------------------------------------
 
 
 def encode_fields(fields: Fields) -> bytes:
-    """`count (2)`, then for each field `name length (2) value length (2) name value`."""
-    parts = [_U16.pack(len(fields))]
+    """`count (2)`, then for each field `name length (2) value length (2) name value`. Raises LocalError."""
+    parts = [_pack(_U16, len(fields))]
     for name, value in fields:
-        parts += (_FIELD.pack(len(name), len(value)), name, value)
+        parts += (_pack(_FIELD, len(name), len(value)), name, value)
     return b"".join(parts)
 
 
@@ -127,6 +144,8 @@ def decode_hello(payload: bytes) -> Hello:
             settings[key] = value
             at += _SETTING.size
         nonce_end = at + 1 + payload[at]
+        if nonce_end > len(payload):
+            raise FramingError("the greeting's nonce is longer than its frame")
         agent = payload[nonce_end:].decode()
         return Hello(
             major,
@@ -151,7 +170,10 @@ def encode_open_token(token: bytes) -> bytes:
 
 
 def encode_open_request(request: Request) -> bytes:
-    """`kind (1) = 2, body length (8, signed; -1: chunked) age (4)`, seven lengths, the seven texts, fields."""
+    """`kind (1) = 2, body length (8, signed; -1: chunked) age (4)`, seven lengths, the seven texts, fields.
+
+    Raises LocalError.
+    """
     length = -1 if request.body_length is None else request.body_length
     ident = request.id.encode()
     parts = (
@@ -166,8 +188,8 @@ def encode_open_request(request: Request) -> bytes:
     return b"".join(
         (
             bytes([OPEN_REQUEST]),
-            _REQUEST.pack(length, min(request.age_us, 0xFFFF_FFFF)),
-            _LENGTHS.pack(*map(len, parts)),
+            _pack(_REQUEST, length, min(request.age_us, 0xFFFF_FFFF)),
+            _pack(_LENGTHS, *map(len, parts)),
             *parts,
             encode_fields(request.fields),
         )
@@ -214,9 +236,14 @@ def decode_accept(payload: bytes) -> Accept:
     return Accept(payload[1:], bool(payload[0] & 1))
 
 
+def encode_going_away(reason: str) -> bytes:
+    """A reason for people."""
+    return _text(reason)
+
+
 def encode_refuse(code: int, reason: str) -> bytes:
     """`code (2)`, a reason for people."""
-    return _U16.pack(code) + reason.encode()
+    return _U16.pack(code) + _text(reason)
 
 
 def decode_refuse(payload: bytes) -> tuple[int, str]:
@@ -227,8 +254,8 @@ def decode_refuse(payload: bytes) -> tuple[int, str]:
 
 
 def encode_head(head: Head | Info) -> bytes:
-    """`status (2)`, fields."""
-    return _U16.pack(head.status) + encode_fields(head.fields)
+    """`status (2)`, fields. Raises LocalError."""
+    return _pack(_U16, head.status) + encode_fields(head.fields)
 
 
 def decode_head(payload: bytes) -> tuple[int, Fields]:
@@ -249,8 +276,8 @@ def decode_trailers(payload: bytes) -> Fields:
 
 def encode_end(end: End) -> bytes:
     """`verdict (1) count (8) status (2) retry-after (2) code length (1) code detail`."""
-    code = end.code.encode()
-    return _END.pack(end.verdict, end.count, end.status, end.retry_after, len(code)) + code + end.detail.encode()
+    code = _text(end.code, MAX_CODE)
+    return _pack(_END, end.verdict, end.count, end.status, end.retry_after, len(code)) + code + _text(end.detail)
 
 
 def decode_end(payload: bytes) -> End:
@@ -260,6 +287,8 @@ def decode_end(payload: bytes) -> End:
     except struct.error as error:
         raise StreamViolation("END cannot be decoded") from error
     code_end = _END.size + code_length
+    if code_end > len(payload):
+        raise StreamViolation("END's code is longer than its frame")
     known = Verdict(verdict) if verdict in _VERDICTS else Verdict.ERROR
     code = payload[_END.size : code_end].decode(errors="replace")
     return End(known, count, status, code, payload[code_end:].decode(errors="replace"), retry_after)
@@ -271,7 +300,7 @@ _REASONS = frozenset(int(r) for r in Reason)
 
 def encode_cancel(reason: Reason, detail: str) -> bytes:
     """`reason (1)`, a detail for people."""
-    return bytes([reason]) + detail.encode()
+    return bytes([reason]) + _text(detail)
 
 
 def decode_cancel(payload: bytes) -> tuple[Reason, str]:

@@ -11,12 +11,9 @@ class MemoryPipe:
 
     def __init__(self, defer: Callable[[Callable[[], None]], object]) -> None:
         self._defer = defer
-        self._target: Mux | None = None
         self._waiting: deque[bytes] = deque()
-
-    def lead_to(self, target: Mux) -> None:
-        """Deliver what is written to `target`."""
-        self._target = target
+        self.target: Mux
+        """Where it leads; `join` sets it."""
 
     def write(self, data: bytes) -> None:
         """Take bytes from the writing mux. Windows bound how much can wait here."""
@@ -27,8 +24,8 @@ class MemoryPipe:
     def _deliver(self) -> None:
         data = b"".join(self._waiting)
         self._waiting.clear()
-        if self._target is not None and self._target.lost_because is None:
-            self._target.receive(data)
+        if self.target.lost_because is None:
+            self.target.receive(data)
 
 
 def join(
@@ -39,8 +36,7 @@ def join(
     """Two muxes that talk to each other. `left` and `right` make one each, given what it is to write to."""
     there, back = MemoryPipe(defer), MemoryPipe(defer)
     a, b = left(there.write), right(back.write)
-    there.lead_to(b)
-    back.lead_to(a)
+    there.target, back.target = b, a
     a.start()
     b.start()
     return a, b

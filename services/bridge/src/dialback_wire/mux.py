@@ -14,7 +14,7 @@ from .errors import FramingError, LocalError, ProofError, StreamViolation
 from .flow import Budget
 from .frames import FrameType
 from .messages import Hello, Limits, Refusal, Request
-from .proof import prove, verify
+from .proof import NONCE_BYTES, prove, verify
 from .reader import FrameReader
 from .sink import BaseSink, StreamSink
 from .stream import Stream
@@ -38,7 +38,7 @@ def _ignore(*_: object) -> None:
 
 
 def _refuse_all(stream: Stream, _: Request | bytes) -> StreamSink:
-    stream.refuse(Refusal.UNAVAILABLE, "this side opens streams, it takes none")
+    stream.refuse(Refusal.UNAVAILABLE, "this side takes no streams")
     return BaseSink()
 
 
@@ -71,8 +71,8 @@ class Mux:
         agent: str = "",
         eager: bool = False,
     ) -> None:
-        if (key is None) == bool(nonce):
-            raise LocalError("a key and a nonce go together")
+        if len(nonce) != (0 if key is None else NONCE_BYTES):
+            raise LocalError(f"a key needs a nonce of {NONCE_BYTES} bytes, and a nonce a key")
         self.seat = seat
         self.limits = limits or Limits()
         self.budget = budget or Budget()
@@ -81,7 +81,9 @@ class Mux:
         self.lost_because: str | None = None
         self.going_away = False
         self.max_data = MAX_DATA
+        self.peer_max_frame = 0
         self.peer_window = 0
+        self.leaving: list[Stream] = []
         self.control: list[bytes] = []
         self._write = write
         self._defer = defer
@@ -100,7 +102,7 @@ class Mux:
         self._last_id = 0
         self._sendable: deque[Stream] = deque()
         self._deferred = False
-        self._flushed = False
+        self._sent_early = False
         self._paused = False
         self._flushing = False
 
@@ -108,8 +110,8 @@ class Mux:
 
     @property
     def streams(self) -> int:
-        """How many streams are alive."""
-        return len(self._streams)
+        """How many streams are alive, or have an END that the carrier has not taken yet."""
+        return len(self._streams) + len(self.leaving)
 
     def start(self) -> None:
         """Greet the other side."""
@@ -149,7 +151,9 @@ class Mux:
         self.ready = False
         self.control.clear()
         self._sendable.clear()
-        streams, self._streams = list(self._streams.values()), {}
+        streams = [*self._streams.values(), *self.leaving]
+        self._streams = {}
+        self.leaving = []
         for stream in streams:
             stream.lose(why)
 
@@ -163,13 +167,15 @@ class Mux:
         self.flush()
 
     def ping(self, payload: bytes = b"") -> None:
-        """Ask for a sign of life; `on_pong` gets the payload back."""
+        """Ask for a sign of life; `on_pong` gets the payload back. Raises LocalError above `frames.MAX_PING` bytes."""
+        if len(payload) > frames.MAX_PING:
+            raise LocalError(f"a PING of {len(payload)} bytes; {frames.MAX_PING} at most")
         self._send(FrameType.PING, payload)
 
     def go_away(self, reason: str) -> None:
         """Ask the other side to open no more streams here. Those that are open run to their ends."""
         self.going_away = True
-        self._send(FrameType.GOING_AWAY, reason.encode())
+        self._send(FrameType.GOING_AWAY, frames.encode_going_away(reason))
 
     # --- opening ------------------------------------------------------------------------------------------------------
 
@@ -188,10 +194,17 @@ class Mux:
             raise LocalError(f"{self.seat.name} opens no streams")
         if self._last_id >= frames.MAX_STREAM:
             raise LocalError("this carrier's stream numbers are used up")
+        self.fitting(payload)
         self._last_id += 1
         stream = self._add(self._last_id, sink)
         stream.open(payload, body=body)
         return stream
+
+    def fitting(self, payload: bytes) -> bytes:
+        """`payload`, when the other side takes frames that large. Raises LocalError when it does not. For streams."""
+        if len(payload) > self.peer_max_frame:
+            raise LocalError(f"a frame of {len(payload)} bytes; the other side takes {self.peer_max_frame} at most")
+        return payload
 
     def _add(self, stream_id: int, sink: StreamSink) -> Stream:
         stream = self._streams[stream_id] = Stream(self, stream_id, sink)
@@ -207,6 +220,8 @@ class Mux:
         elif kind == FrameType.PROOF:
             self._proven(payload)
         elif kind == FrameType.PING:
+            if len(payload) > frames.MAX_PING:
+                raise FramingError(f"a PING of {len(payload)} bytes; {frames.MAX_PING} at most")
             self._send(FrameType.PONG, payload)
         elif kind == FrameType.PONG:
             self._call(self._on_pong, payload)
@@ -222,8 +237,11 @@ class Mux:
             raise FramingError(f"seat {hello.seat} has no place across from {self.seat.name}")
         if hello.max_frame < frames.HELLO_LIMIT or hello.window < 1:
             raise FramingError("the greeting's limits are too small to be used")
+        if len(hello.nonce) not in (0, NONCE_BYTES):
+            raise FramingError(f"a nonce of {len(hello.nonce)} bytes instead of {NONCE_BYTES}")
         self.peer = hello
         self._peer_nonce = hello.nonce
+        self.peer_max_frame = min(hello.max_frame, frames.MAX_PAYLOAD)
         self.peer_window = hello.window
         self.max_data = min(MAX_DATA, hello.max_frame)
         if self._key is None:
@@ -269,6 +287,8 @@ class Mux:
         stream = self._add(stream_id, BaseSink())
         try:
             opened = frames.decode_open(payload)
+            if isinstance(opened, Request) == self.seat.asks:
+                raise StreamViolation(f"{self.seat.name} takes no OPEN of this kind")
             stream.opened(opened)
             if self.going_away:
                 stream.refuse(Refusal.UNAVAILABLE, "going away")
@@ -321,18 +341,18 @@ class Mux:
         if not stream.in_turn:
             stream.in_turn = True
             self._sendable.append(stream)
-        if flush and self._eager and not self._flushed:
-            self.flush()
         self.schedule()
+        if flush and self._eager and not self._sent_early:
+            self._sent_early = True
+            self.flush()
 
     def forget(self, stream: Stream) -> None:
         """`stream` is over. For streams."""
         self._streams.pop(stream.id, None)
 
     def _end_of_tick(self) -> None:
-        self._deferred = False
+        self._deferred = self._sent_early = False
         self.flush()
-        self._flushed = False
 
     def flush(self) -> None:
         """Hand what may leave to the carrier, until it says `pause`."""
@@ -341,15 +361,18 @@ class Mux:
         self._flushing = True
         try:
             while not self._paused and self.lost_because is None and (self.control or self._sendable):
-                parts, self.control = self.control, []
                 size = 0
                 while self._sendable and size < FLUSH_BYTES:
                     stream = self._sendable.popleft()
                     stream.in_turn = False
-                    size += stream.take(parts)
+                    # Into `control` itself: a sink that is told may queue frames, which have to keep their order.
+                    size += stream.take(self.control)
+                parts, self.control = self.control, []
                 if parts:
-                    self._flushed = True
                     self._write(b"".join(parts))
+                leaving, self.leaving = self.leaving, []
+                for stream in leaving:
+                    stream.left()
         except Exception as error:
             # A transport that is already closed raises (uvloop's does): that is the carrier's death, nobody else's.
             self._on_error(error, 0)

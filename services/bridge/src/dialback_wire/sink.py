@@ -9,7 +9,8 @@ class StreamSink(Protocol):
     """The owner of a stream. All calls come on the loop's thread; none may block.
 
     An exception out of any of them resets this stream and no other. `on_refuse`, `on_lost` and `on_closed` are last
-    words; so is `on_end` for the seat that asks.
+    words; so is `on_end` for the seat that asks. Every stream has exactly one, and nothing is said behind it;
+    only the owner that refuses a stream itself is told nothing.
     """
 
     def on_accept(self, accept: Accept) -> None:
@@ -25,7 +26,7 @@ class StreamSink(Protocol):
         """Asker: the response's head as it came; `fields.check_response_head` makes it fit for a client."""
 
     def on_data(self, data: bytes) -> None:
-        """A piece of the body. `stream.consumed(len(data))` is owed once the bytes have gone on, at once or later."""
+        """A piece of the body, never empty. `stream.consumed(len(data))` is owed once they have gone on."""
 
     def on_trailers(self, fields: Fields) -> None:
         """Trailer fields."""
@@ -43,7 +44,7 @@ class StreamSink(Protocol):
         """`count` bytes of what was written have left the queue."""
 
     def on_closed(self) -> None:
-        """Answerer: our END has left, behind everything else; the stream is over."""
+        """Answerer: the carrier took our END, behind everything else; the stream is over."""
 
     def on_lost(self, why: str) -> None:
         """The carrier died, or this side gave the stream up; the stream is over."""

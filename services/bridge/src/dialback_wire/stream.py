@@ -22,6 +22,9 @@ _DATA = int(FrameType.DATA)
 _WINDOW = int(FrameType.WINDOW)
 _BODY_FRAMES = frozenset({FrameType.DATA, FrameType.TRAILERS, FrameType.END})
 
+MAX_INFOS = 32
+"""Interim responses of one stream. They need no credit, so their number is bounded."""
+
 
 class Stream:
     """One request and its response, seen from one side. Made by a `Mux`.
@@ -37,6 +40,7 @@ class Stream:
         "_credited",
         "_ending",
         "_incoming",
+        "_infos",
         "_mux",
         "_outbox",
         "_receivable",
@@ -65,6 +69,7 @@ class Stream:
         self._tail: list[bytes] = []
         self._ending: End | None = None
         self._credited = False
+        self._infos = 0
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
 
@@ -119,9 +124,10 @@ class Stream:
 
     def accept(self, resume_token: bytes = b"", *, body: bool = False) -> None:
         """Asker: let the opener of a token in. `body`: the request's body follows."""
+        payload = self._mux.fitting(frames.encode_accept(Accept(resume_token, body)))
         if self._advance(FrameType.ACCEPT):
             self._body = Body.STREAMING if body else Body.NONE
-            self._send(FrameType.ACCEPT, frames.encode_accept(Accept(resume_token, body)))
+            self._send(FrameType.ACCEPT, payload)
 
     def refuse(self, code: Refusal, reason: str) -> None:
         """Do not let the other side's stream in. Nothing has run, nothing will."""
@@ -137,19 +143,23 @@ class Stream:
         """Asker: want no more. What is queued is dropped; `on_end` follows when the other side has stopped."""
         if self._advance(FrameType.CANCEL):
             self._drop()
-            self._ending = None
             self._body = Body.ENDED
             self._send(FrameType.CANCEL, frames.encode_cancel(reason, detail))
 
     def info(self, info: Info) -> None:
-        """Answerer: send an interim response."""
+        """Answerer: send an interim response. Raises LocalError for one too many or too large."""
+        payload = self._mux.fitting(frames.encode_head(info))
+        if self._infos == MAX_INFOS:
+            raise LocalError(f"more than {MAX_INFOS} interim responses")
         if self._advance(FrameType.INFO):
-            self._send(FrameType.INFO, frames.encode_head(info))
+            self._infos += 1
+            self._send(FrameType.INFO, payload)
 
     def head(self, head: Head) -> None:
-        """Answerer: send the response's head."""
+        """Answerer: send the response's head. Raises LocalError when it is too large for a frame."""
+        payload = self._mux.fitting(frames.encode_head(head))
         if self._advance(FrameType.HEAD):
-            self._send(FrameType.HEAD, frames.encode_head(head))
+            self._send(FrameType.HEAD, payload)
 
     def write(self, data: bytes, *, flush: bool = True) -> None:
         """Queue bytes of our body. They leave as credit allows; `on_sent` tells.
@@ -161,9 +171,9 @@ class Stream:
             self._wake(flush)
 
     def trailers(self, fields: Fields) -> None:
-        """Send trailer fields, behind everything that was written."""
+        """Send trailer fields, behind everything that was written. Raises LocalError when they are too large."""
+        payload = self._mux.fitting(frames.encode_fields(fields))
         if self._advance(FrameType.TRAILERS):
-            payload = frames.encode_fields(fields)
             if self.queued:
                 self._tail.append(self._frame(FrameType.TRAILERS, payload))
             else:
@@ -172,9 +182,12 @@ class Stream:
     def end(self, verdict: Verdict, *, status: int = 0, code: str = "", detail: str = "", retry_after: int = 0) -> None:
         """Finish our direction, behind everything that was written. A second END does nothing.
 
-        Raises LocalError for an answerer's OK without a head. After a CANCEL an OK becomes CANCELLED: not all was sent.
+        Raises LocalError for an answerer's OK without a head, and for a `status` or `retry_after` out of range. After a
+        CANCEL an OK becomes CANCELLED: not all was sent.
         """
-        if self._ending is not None:
+        if not (0 <= status <= 999 and 0 <= retry_after <= 0xFFFF):
+            raise LocalError(f"END with status {status} and retry after {retry_after} s")
+        if self._ending is not None or (self._asks and self._body is Body.ENDED):
             return
         if self._response is Response.CANCELLING and not self._asks:
             verdict = Verdict.CANCELLED if verdict is Verdict.OK else verdict
@@ -194,8 +207,11 @@ class Stream:
 
     def invite(self) -> None:
         """Send a WINDOW now. Before any body was consumed it says that it is wanted (an edge's 100 Continue)."""
-        wanted = self._response in (Response.WAITING, Response.STREAMING)
-        if wanted and (self._asks or self._body is Body.STREAMING):
+        if self._asks:
+            wanted = self._response in (Response.WAITING, Response.STREAMING)
+        else:
+            wanted = self._body is Body.STREAMING
+        if wanted:
             self._send(FrameType.WINDOW, frames.encode_window(self._incoming.consumed, self._incoming.limit))
 
     def _advance(self, kind: FrameType) -> bool:
@@ -240,35 +256,40 @@ class Stream:
         parts += outbox.take(count)
         if self.tap is not None:
             self.tap(True, _DATA, count)
-        sink = self.sink
         if not outbox.queued:
             parts += self._tail
             self._tail.clear()
-            if self._ending is not None:
-                self._finish(parts)
         self._wake(False)
-        self._mux.tell(self, sink.on_sent, count)
+        self._mux.tell(self, self.sink.on_sent, count)
+        # The sink may have written, ended or cancelled meanwhile.
+        if self._ending is not None and not outbox.queued:
+            self._finish(parts)
         return count
 
     def _finish(self, parts: list[bytes]) -> None:
         """Everything has left: END follows it."""
-        ending = self._ending
+        ending, self._ending = self._ending, None
         assert ending is not None
         counted = End(ending.verdict, self.sent, ending.status, ending.code, ending.detail, ending.retry_after)
         parts.append(self._frame(FrameType.END, frames.encode_end(counted)))
         if self._asks:
-            self._ending = None
             self._body = Body.ENDED
         else:
             self._close()
-            self._mux.tell(self, self.sink.on_closed)
+            self._mux.leaving.append(self)
+
+    def left(self) -> None:
+        """The carrier took our END. For the mux."""
+        self._mux.tell(self, self.sink.on_closed)
 
     def _drop(self) -> None:
         self._outbox.drop()
         self._tail.clear()
+        self._ending = None
 
     def _close(self) -> None:
         self._response = Response.CLOSED
+        self._body = Body.ENDED
         self._drop()
         self._incoming.close()
         self._mux.forget(self)
@@ -290,7 +311,10 @@ class Stream:
             self._receive_body(FrameType(kind), payload)
 
     def _receive_window(self, payload: bytes) -> None:
-        self._outbox.window.update(*frames.decode_window(payload))
+        consumed, limit = frames.decode_window(payload)
+        if self._response is Response.CANCELLING:
+            return
+        self._outbox.window.update(consumed, limit)
         if not self._credited:
             self._credited = True
             self.sink.on_credit()
@@ -304,22 +328,24 @@ class Stream:
         if kind is FrameType.END:
             self._receive_end(payload)
             return
-        self._response = following
+        if kind is FrameType.REFUSE:
+            self._receive_refuse(payload)
+            return
         if kind is FrameType.CANCEL:
             self._receive_cancel(payload)
-        elif kind is FrameType.REFUSE:
-            code, reason = frames.decode_refuse(payload)
-            self._close()
-            self.sink.on_refuse(code, reason)
-        elif before is Response.CANCELLING:
+            return
+        self._response = following
+        if before is Response.CANCELLING:
             # On its way before the other side saw our CANCEL.
             return
-        elif kind is FrameType.DATA:
-            self._incoming.receive(len(payload))
-            self.sink.on_data(payload)
+        if kind is FrameType.DATA:
+            self._receive_data(payload)
         elif kind is FrameType.HEAD:
             self.sink.on_head(Head(*frames.decode_head(payload)))
         elif kind is FrameType.INFO:
+            self._infos += 1
+            if self._infos > MAX_INFOS:
+                raise StreamViolation(f"more than {MAX_INFOS} interim responses")
             self.sink.on_info(Info(*frames.decode_head(payload)))
         elif kind is FrameType.TRAILERS:
             self.sink.on_trailers(frames.decode_trailers(payload))
@@ -328,12 +354,26 @@ class Stream:
             self._body = Body.STREAMING if accept.body else Body.NONE
             self.sink.on_accept(accept)
 
+    def _receive_data(self, payload: bytes) -> None:
+        if payload:
+            self._incoming.receive(len(payload))
+            self.sink.on_data(payload)
+
+    def _receive_refuse(self, payload: bytes) -> None:
+        """Nothing ran. A REFUSE that cannot be read says so as well, and is the last frame of its stream."""
+        try:
+            code, reason = frames.decode_refuse(payload)
+        except StreamViolation as violation:
+            code, reason = Refusal.UNAVAILABLE, str(violation)
+        self._close()
+        self.sink.on_refuse(code, reason)
+
     def _receive_end(self, payload: bytes) -> None:
         """The response ended. An END that lies is a failure, and still the last frame of its stream."""
         before = self._response
         try:
             end = frames.decode_end(payload)
-            if end.verdict is Verdict.OK and before is Response.WAITING:
+            if end.verdict is Verdict.OK and before in (Response.OPENING, Response.WAITING):
                 raise StreamViolation("END says OK without a head")
             if end.verdict is Verdict.OK and before is not Response.CANCELLING and end.count != self.received:
                 raise StreamViolation(f"END counts {end.count} bytes, {self.received} came")
@@ -344,12 +384,13 @@ class Stream:
 
     def _receive_cancel(self, payload: bytes) -> None:
         reason, detail = frames.decode_cancel(payload)
+        ending = self._ending
+        self._response, self._body = Response.CANCELLING, Body.ENDED
         self._drop()
-        ending, self._ending = self._ending, None
         self.sink.on_cancel(reason, detail)
         if ending is not None:
             # All was written, not all had left.
-            self.end(Verdict.CANCELLED, detail=detail)
+            self.end(ending.verdict, code=ending.code, detail=ending.detail or detail)
 
     def _receive_body(self, kind: FrameType, payload: bytes) -> None:
         following = BODY.get((self._body, kind))
@@ -357,8 +398,7 @@ class Stream:
             raise StreamViolation(f"{kind.name} when the request's body is {self._body.value}")
         self._body = following
         if kind is FrameType.DATA:
-            self._incoming.receive(len(payload))
-            self.sink.on_data(payload)
+            self._receive_data(payload)
         elif kind is FrameType.TRAILERS:
             self.sink.on_trailers(frames.decode_trailers(payload))
         else:
@@ -372,30 +412,29 @@ class Stream:
 
     def reset(self, why: str) -> None:
         """The other side broke a rule of this stream: end it on both sides. For the mux."""
-        sink = self._give_up(Reason.PROTOCOL, Verdict.PROTOCOL, "protocol_violation", why)
-        if sink is None:
+        if self.over:
             return
+        cancelled = self._response is Response.CANCELLING
+        self._give_up(Reason.PROTOCOL, Verdict.PROTOCOL, "protocol_violation", why)
         if self._asks:
+            sink, self.sink = self.sink, BaseSink()
             end = End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", why)
             self._mux.tell(self, sink.on_end, end)
-        else:
-            self._mux.tell(self, sink.on_cancel, Reason.PROTOCOL, why)
-            self._mux.tell(self, sink.on_closed)
+            return
+        if not cancelled:
+            self._mux.tell(self, self.sink.on_cancel, Reason.PROTOCOL, why)
+        self._mux.leaving.append(self)
 
     def abandon(self, why: str) -> None:
         """This side cannot go on with the stream (its sink raised). For the mux."""
-        sink = self._give_up(Reason.KILLED, Verdict.ERROR, "internal_error", why)
-        if sink is not None:
+        if not self.over:
+            self._give_up(Reason.KILLED, Verdict.ERROR, "internal_error", why)
+            sink, self.sink = self.sink, BaseSink()
             self._mux.tell(self, sink.on_lost, why)
 
-    def _give_up(self, reason: Reason, verdict: Verdict, code: str, why: str) -> StreamSink | None:
-        """Tell the other side, and take the sink off. None when there was nothing left to end."""
-        if self.over or (self._asks and self._response is Response.CANCELLING):
-            self.sink = BaseSink()
-            return None
+    def _give_up(self, reason: Reason, verdict: Verdict, code: str, why: str) -> None:
+        """Tell the other side. The sink is to hear its last word, and no more."""
         self._drop()
-        self._ending = None
-        sink, self.sink = self.sink, BaseSink()
         if not self._asks:
             end = End(verdict, self.sent, 500, code, why)
             self._send(FrameType.END, frames.encode_end(end))
@@ -403,11 +442,10 @@ class Stream:
         elif self._response in (Response.OPENING, Response.IDLE):
             self._send(FrameType.REFUSE, frames.encode_refuse(Refusal.UNAVAILABLE, why))
             self._close()
-        else:
+        elif self._response is not Response.CANCELLING:
             self._send(FrameType.CANCEL, frames.encode_cancel(reason, why))
             self._response = Response.CANCELLING
             self._body = Body.ENDED
-        return sink
 
     def lose(self, why: str) -> None:
         """The carrier is gone. For the mux."""

@@ -53,8 +53,10 @@ def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fie
     kept: list[Field] = [(b"host", authority)]
     if head.has_length and head.body_length is not None:
         kept.append((b"content-length", b"%d" % head.body_length))
+    traced = head.traced
     if head.connection:
         named = {option.strip() for option in head.connection.split(b",")}
+        traced = traced and b"traceparent" not in named
         kept += [field for field in head.fields if field[0] not in named and not is_dropped(field[0])]
     else:
         kept += [field for field in head.fields if not is_dropped(field[0])]
@@ -67,7 +69,7 @@ def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fie
         (b"x-forwarded-host", before.get(b"x-forwarded-host", authority)),
         (b"x-forwarded-port", before.get(b"x-forwarded-port") or _port(authority, scheme)),
     )
-    if not head.traced:
+    if not traced:
         kept.append((b"traceparent", new_traceparent()))
     return tuple(kept), scheme
 

@@ -1,0 +1,43 @@
+"""What is told of an exception out of the user's code: to the client, to the log, to the runtime API."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from .exchange import ClientGone
+from .handlers.base import HandlerFailed
+
+MAX_DETAIL = 500
+"""Characters of a handler's exception that go into END; the whole traceback is in the log."""
+
+
+def follows_from_leaving(error: BaseException) -> bool:
+    """Whether `error` came of a ClientGone, as when a framework puts its own exception in that one's place."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:  # `raise error from error` makes a ring
+        if isinstance(following, ClientGone):
+            return True
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    return False
+
+
+def below_bridge(error: BaseException) -> TracebackType | None:
+    """The traceback without the bridge's own frames at its top, which tell the user nothing."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("dialback_bridge"):
+        frames = frames.tb_next
+    return frames or error.__traceback__
+
+
+def cause(error: BaseException) -> BaseException:
+    """What the user's code raised."""
+    return error.__cause__ if isinstance(error, HandlerFailed) and error.__cause__ is not None else error
+
+
+def describe(error: BaseException) -> str:
+    """What the client may be told of it, in proper Unicode."""
+    shown = cause(error)
+    text = str(shown) if isinstance(shown, HandlerFailed) else f"{type(shown).__name__}: {shown}".removesuffix(": ")
+    return text[:MAX_DETAIL].encode("utf-8", "replace").decode()
