@@ -48,7 +48,9 @@ def _json(value: Any) -> Any:
 
 
 class Script:
-    """One end of a carrier, and the steps it went through."""
+    """One end of a carrier, and the steps it went through. `piece`: how many bytes come at once (None: all)."""
+
+    piece: int | None = None
 
     def __init__(self, name: str, seat: Seat, *, key: bytes | None = None) -> None:
         self.steps: list[dict[str, Any]] = []
@@ -89,7 +91,13 @@ class Script:
     def receive(self, *whole: bytes) -> "Script":
         """Bytes come."""
         data = b"".join(whole)
-        self._step("receive", data.hex(), lambda: self.mux.receive(data))
+
+        def action() -> None:
+            size = self.piece or len(data)
+            for at in range(0, len(data), size):
+                self.mux.receive(data[at : at + size])
+
+        self._step("receive", data.hex(), action)
         return self
 
     def greeted(self, *, nonce: bytes = b"") -> "Script":

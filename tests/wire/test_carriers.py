@@ -8,8 +8,8 @@ import pytest
 from dialback_wire import frames
 from dialback_wire.errors import FramingError, LocalError
 from dialback_wire.frames import FrameType
-from dialback_wire.messages import Info, Limits, Verdict
-from dialback_wire.mux import MAX_UNREAD, Mux
+from dialback_wire.messages import Head, Info, Limits, Verdict
+from dialback_wire.mux import MAX_UNREAD, MAX_WRITE, Mux
 
 from .notes import Notes
 from .pair import OK_HEAD, SEATS, TOKEN, Pair, request
@@ -282,3 +282,17 @@ def test_a_carrier_runs_out_of_stream_numbers_with_a_clear_error() -> None:
 def test_a_seat_that_takes_streams_cannot_open_one() -> None:
     with pytest.raises(LocalError, match="opens no streams"):
         Pair("link").answerer.open_token(TOKEN, Notes(asks=False))
+
+
+def test_one_write_is_never_larger_than_a_carriers_message_may_be(pair: Pair) -> None:
+    talks = [pair.open() for _ in range(15)]
+    side = pair.sides["answerer"]
+    before = len(side.writes)
+    for talk in talks:
+        talk.answer.head(Head(200, ((b"x", b"v" * 60_000),)))
+    pair.ticks.run()
+    assert len(side.writes[before]) == MAX_WRITE
+    assert sum(len(data) for data in side.writes[before:]) > 15 * 60_000
+    pair.chop = None
+    pair.run()
+    assert all(talk.asker.names() == ["head"] for talk in talks)

@@ -11,7 +11,7 @@ from dialback_wire.frames import FrameType
 from dialback_wire.messages import Head, Verdict
 from dialback_wire.reader import FrameReader
 
-from ..vectors import frames_of, make
+from ..vectors import conversations_of, frames_of, make
 from .notes import Notes
 from .pair import SEATS, Pair
 
@@ -102,3 +102,12 @@ def test_the_files_are_json_that_names_no_bytes_outside_ascii() -> None:
         text = (make.HERE / name).read_text()
         assert text.isascii()
         json.loads(text)
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7])
+def test_the_conversations_come_out_the_same_however_their_bytes_are_cut(
+    monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    whole = conversations_of.all_of_them()
+    monkeypatch.setattr(conversations_of.Script, "piece", piece)
+    assert conversations_of.all_of_them() == whole

@@ -23,6 +23,9 @@ from .tables import Seat
 FLUSH_BYTES = 256 * 1024
 """About how much is handed to the carrier in one write."""
 
+MAX_WRITE = 512 * 1024
+"""Most bytes in one write, because a carrier's messages are bounded; control frames may come to more at once."""
+
 MAX_UNREAD = 10_000
 """Frames without credit that may wait for a carrier that takes nothing; a peer that causes more is cut off."""
 
@@ -289,7 +292,7 @@ class Mux:
             opened = frames.decode_open(payload)
             if isinstance(opened, Request) == self.seat.asks:
                 raise StreamViolation(f"{self.seat.name} takes no OPEN of this kind")
-            stream.opened(opened)
+            stream.opened(opened, len(payload))
             if self.going_away:
                 stream.refuse(Refusal.UNAVAILABLE, "going away")
             elif len(self._streams) > self.limits.max_streams:
@@ -368,8 +371,9 @@ class Mux:
                     # Into `control` itself: a sink that is told may queue frames, which have to keep their order.
                     size += stream.take(self.control)
                 parts, self.control = self.control, []
-                if parts:
-                    self._write(b"".join(parts))
+                data = b"".join(parts)
+                for at in range(0, len(data), MAX_WRITE):
+                    self._write(data[at : at + MAX_WRITE])
                 leaving, self.leaving = self.leaving, []
                 for stream in leaving:
                     stream.left()

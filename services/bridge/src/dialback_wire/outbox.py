@@ -19,7 +19,9 @@ class Outbox:
     @property
     def sendable(self) -> int:
         """Bytes that could leave now."""
-        return min(self.queued, self.window.credit)
+        window = self.window
+        credit = window.limit - window.sent
+        return self.queued if self.queued < credit else credit
 
     def put(self, data: bytes) -> None:
         """Queue `data`."""

@@ -49,6 +49,7 @@ class Stream:
         "_tail",
         "id",
         "in_turn",
+        "opened_bytes",
         "sink",
         "tap",
     )
@@ -58,6 +59,8 @@ class Stream:
         self.sink = sink
         self.tap: Tap | None = None
         self.in_turn = False
+        self.opened_bytes = 0
+        """Size of the payload of the other side's OPEN, which came before there could be a tap."""
         self._mux = mux
         self._asks = mux.seat.asks
         self._sendable = SENDS[mux.seat]
@@ -116,8 +119,9 @@ class Stream:
         self._body = Body.STREAMING if body else Body.NONE
         self._send(FrameType.OPEN, payload)
 
-    def opened(self, opened: Request | bytes) -> None:
-        """The other side's OPEN came. For the mux."""
+    def opened(self, opened: Request | bytes, size: int) -> None:
+        """The other side's OPEN came, `size` bytes of payload. For the mux."""
+        self.opened_bytes = size
         self._response = self._receivable[Response.IDLE, FrameType.OPEN]
         if isinstance(opened, Request) and opened.body_length != 0:
             self._body = Body.STREAMING
@@ -166,7 +170,7 @@ class Stream:
 
         With `flush` an eager mux sends the first bytes of a tick at once; without, they wait for the tick's end.
         """
-        if self._advance(FrameType.DATA) and data:
+        if (self._gives_data() or self._advance(FrameType.DATA)) and data:
             self._outbox.put(data)
             self._wake(flush)
 
@@ -214,6 +218,13 @@ class Stream:
         if wanted:
             self._send(FrameType.WINDOW, frames.encode_window(self._incoming.consumed, self._incoming.limit))
 
+    def _gives_data(self) -> bool:
+        half = self._body is Body.STREAMING if self._asks else self._response is Response.STREAMING
+        return half and self._ending is None
+
+    def _takes_data(self) -> bool:
+        return self._response is Response.STREAMING if self._asks else self._body is Body.STREAMING
+
     def _advance(self, kind: FrameType) -> bool:
         """Take our step for `kind`. False when it comes too late to matter; LocalError when it is not legal."""
         if self._response in (Response.CANCELLING, Response.CLOSED):
@@ -259,7 +270,8 @@ class Stream:
         if not outbox.queued:
             parts += self._tail
             self._tail.clear()
-        self._wake(False)
+        else:
+            self._wake(False)
         self._mux.tell(self, self.sink.on_sent, count)
         # The sink may have written, ended or cancelled meanwhile.
         if self._ending is not None and not outbox.queued:
@@ -300,7 +312,10 @@ class Stream:
         """A frame came. Raises StreamViolation, and whatever a sink raises. For the mux."""
         if self.tap is not None:
             self.tap(False, kind, len(payload))
-        if kind == _WINDOW:
+        if kind == _DATA and self._takes_data():
+            # As the tables have it, without looking there: nearly all frames are these.
+            self._receive_data(payload)
+        elif kind == _WINDOW:
             self._receive_window(payload)
         elif kind not in KNOWN:
             # Of a later minor version.
@@ -338,9 +353,7 @@ class Stream:
         if before is Response.CANCELLING:
             # On its way before the other side saw our CANCEL.
             return
-        if kind is FrameType.DATA:
-            self._receive_data(payload)
-        elif kind is FrameType.HEAD:
+        if kind is FrameType.HEAD:
             self.sink.on_head(Head(*frames.decode_head(payload)))
         elif kind is FrameType.INFO:
             self._infos += 1
@@ -397,9 +410,7 @@ class Stream:
         if following is None:
             raise StreamViolation(f"{kind.name} when the request's body is {self._body.value}")
         self._body = following
-        if kind is FrameType.DATA:
-            self._receive_data(payload)
-        elif kind is FrameType.TRAILERS:
+        if kind is FrameType.TRAILERS:
             self.sink.on_trailers(frames.decode_trailers(payload))
         else:
             end = frames.decode_end(payload)

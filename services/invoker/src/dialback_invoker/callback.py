@@ -12,6 +12,7 @@ class CallbackSource(BaseSink):
     def __init__(self, stream: Stream, exchange: Exchange) -> None:
         self._stream = stream
         self._exchange = exchange
+        exchange.timeline.frame("socket", "up", stream.id, "OPEN", stream.opened_bytes)
         stream.tap = exchange.timeline.tap("socket", stream.id)
 
     def consumed(self, count: int) -> None:

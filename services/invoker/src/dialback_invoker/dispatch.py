@@ -34,8 +34,8 @@ log = logging.getLogger("dialback.dispatch")
 
 T = TypeVar("T")
 
-NO_DEADLINE_SECONDS = 86_400.0
-"""What a function without a total time-out is told as its deadline: Lambda's interface has no word for none."""
+NO_DEADLINE = 0
+"""What the bridge is told as deadline when there is none. Lambda's interface has no word for it."""
 JOIN_SECONDS = 2.0
 """How long the other half of an end may take: the stream's END when the runtime has answered, or the reverse."""
 
@@ -238,7 +238,7 @@ class Dispatch:
         encoded = stamp.encode(event)
         trace_id = first(invocation.request.fields, b"x-amzn-trace-id")
         headers = {"lambda-runtime-trace-id": trace_id.decode("latin-1")} if trace_id else {}
-        deadline = int((time.time() + (total or NO_DEADLINE_SECONDS)) * 1000)
+        deadline = int((time.time() + total) * 1000) if total else NO_DEADLINE
         lease.hand_over(invocation.request.id, encoded, deadline, headers)
         exchange.timeline.frame("runtime", "down", 0, "PAYLOAD", len(encoded))
         if invocation.mode == "buffered":

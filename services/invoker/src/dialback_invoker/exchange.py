@@ -62,6 +62,7 @@ class Exchange(BaseSink):
         self._lingers = False
         self._linger: asyncio.TimerHandle | None = None
         self.on_time_out: Reason | None = None
+        timeline.frame("link", "down", client.id, "OPEN", client.opened_bytes)
         client.tap = timeline.tap("link", client.id)
 
     @property
@@ -186,7 +187,6 @@ class Exchange(BaseSink):
 
     def end(self, end: End, who: str = "S") -> None:
         """The source has ended, well or not."""
-        self.timeline.mark("last_byte")
         self.ended.set()
         if self._discards or self._verdict is not None:
             return
@@ -226,6 +226,7 @@ class Exchange(BaseSink):
             self.on_closed()
 
     def _settle(self, outcome: Outcome) -> None:
+        self.timeline.mark_last_byte()
         self.timeline.mark("end")
         if self._deadlines is not None:
             self._deadlines.stop()
@@ -281,12 +282,20 @@ class Exchange(BaseSink):
         who = _REASON_WHO.get(reason, "C")
         phase = "E" if self._verdict is not None else self.phase
         first = not self.outcome.done()
+        if self._client_has_all():
+            # It left after the last byte that it was promised: that is a good end, and the worker may finish.
+            self._settle(Outcome(Verdict.OK, "-", "-", self.status))
+            self._discards = True
+            return
         self._settle(Outcome(Verdict.CANCELLED, who, phase, self.status, "client_gone", detail or "the client left"))
         self._discards = True
         if self.source is None:
             self.ended.set()
         elif first:
             self._disconnect(reason, detail)
+
+    def _client_has_all(self) -> bool:
+        return self._length is not None and self.relayed == self._length and not self._unsent
 
     def _disconnect(self, reason: Reason, detail: str) -> None:
         """What the function's `on_disconnect` says about a client that left."""

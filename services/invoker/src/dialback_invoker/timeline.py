@@ -45,6 +45,11 @@ class Gaps:
                 self._last.append(gap)
         self._previous = now
 
+    @property
+    def latest(self) -> float | None:
+        """When the last chunk came, in the clock's seconds."""
+        return self._previous
+
     def as_dict(self) -> dict[str, object]:
         """As the trace shows it; a bucket without a bound has `le_ms` null."""
         bounds: tuple[float | None, ...] = (*GAP_BUCKETS_MS, None)
@@ -78,6 +83,11 @@ class Timeline:
     def mark(self, name: str) -> None:
         """Something happened now. Only its first time counts."""
         self._marks.setdefault(name, self.clock())
+
+    def mark_last_byte(self) -> None:
+        """The body is over: its last chunk was its last byte."""
+        if self.gaps.latest is not None:
+            self._marks["last_byte"] = self.gaps.latest
 
     def at(self, name: str) -> float | None:
         """Milliseconds after `received`, or None when it has not happened."""

@@ -57,7 +57,8 @@ class BridgeInspector:
 
     async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
         """As the protocol says; LaunchFailed when no process could be started."""
-        arguments = ["--dir", str(folder)]
+        # Its standard input is a pipe from us: should we be killed, the import of a hanging function ends too.
+        arguments = ["--watch-stdin", "--dir", str(folder)]
         if config.entry is not None:
             arguments += ["--entry", config.entry]
         out, err = _Tail(), _Tail()
@@ -75,7 +76,7 @@ class BridgeInspector:
                 *arguments,
                 cwd=folder,
                 env=_environment(folder, config),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=out.write_end,
                 stderr=err.write_end,
                 start_new_session=True,

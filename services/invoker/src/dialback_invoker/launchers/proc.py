@@ -18,7 +18,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-PATIENT_ROUNDS = 3
+LOOKS = 2
 DEATH_SECONDS = 1.0
 """How long a killed process may take to free its memory before we look again."""
 
@@ -77,24 +77,31 @@ def family(leader: int, table: Iterable[Process]) -> list[Process]:
     return [p for p in processes if p.pid in inside]
 
 
-def marked(folder: Path, table: Iterable[Process]) -> list[Process]:
-    """Processes that were started with LAMBDA_TASK_ROOT in ``folder`` or below it: a worker's, wherever they have
-    gone since.
+def marked(folder: Path) -> list[Process]:
+    """Processes that were started with LAMBDA_TASK_ROOT in ``folder`` or below it: a worker's, wherever they have gone.
 
-    Children inherit it; also those that left the group and lost their parent. Only one that was given a new
-    environment **and** did both of these is missed, and only where no cgroup tracks it. (A working folder proves
-    nothing: a developer may look around there.)
+    Children inherit it; also those that left the group and lost their parent. Only one that was given a new environment
+    **and** did both of these is missed, and only where no cgroup tracks it. (A working folder proves nothing: a
+    developer may look around there.) While somebody vanishes under our eyes and nobody is found, we look again.
     """
     needle = b"LAMBDA_TASK_ROOT=" + os.fsencode(folder) + b"/"
-
-    def mine(process: Process) -> bool:
-        try:
-            return needle in (PROC / str(process.pid) / "environ").read_bytes()
-        except OSError:
-            return False
-
-    own = os.getpid()
-    return [p for p in table if p.pid != own and not p.zombie and mine(p)]
+    found: list[Process] = []
+    for _ in range(LOOKS):
+        vanished = False
+        for pid in _pids():
+            process = look(pid)
+            try:
+                mine = needle in (PROC / str(pid) / "environ").read_bytes()
+            except PermissionError:
+                continue  # another user's
+            except OSError:
+                vanished = True
+                continue
+            if mine and process is not None and not process.zombie and pid != os.getpid():
+                found.append(process)
+        if found or not vanished:
+            break
+    return found
 
 
 def kill_all(find: Callable[[], Iterable[Process]], rounds: int = 20) -> int:
@@ -102,22 +109,19 @@ def kill_all(find: Callable[[], Iterable[Process]], rounds: int = 20) -> int:
 
     Answers how many were hit.
     """
-    hit = found = missed = 0
-    for attempt in range(rounds):
+    hit = missed = 0
+    groups: set[int] = set()
+    for _ in range(rounds):
         alive = [p for p in find() if not p.zombie]
-        if not alive:
-            missed += 1
-            if missed > 2 * bool(found):  # whom we saw may be between two forms: looked for three times
-                break
-            continue
-        found, missed = found + len(alive), 0
-        if attempt >= PATIENT_ROUNDS:
-            # a process that forks and exits faster than we look keeps its group, and a group is hit as a whole
-            for group in {p.group for p in alive if p.group > 1} - {os.getpgrp()}:
-                _kill_group(group)
+        groups |= {p.group for p in alive if p.group > 1} - {os.getpgrp()}
         handles = [handle for p in alive if (handle := _strike(p)) is not None]
         hit += len(handles)
+        for group in groups:  # who forks and exits faster than we strike keeps its group; that is hit as a whole
+            _kill_group(group)
         _await_deaths(handles)
+        missed = 0 if alive else missed + 1
+        if missed > 2 * bool(groups):  # whom we saw may be between two forms: looked for three times
+            break
     return hit
 
 

@@ -176,7 +176,7 @@ class ProcessWorker:
 
     def _find_family(self) -> Iterable[proc.Process]:
         table = proc.everyone()
-        found = {p.pid: p for p in proc.marked(self._folder, table)}
+        found = {p.pid: p for p in proc.marked(self._folder)}
         if self._leader is not None and any(self._leader.start == p.start for p in table if p.pid == self.pid):
             found |= {p.pid: p for p in proc.family(self.pid, table)}
         if self._group is not None:

@@ -43,14 +43,14 @@ def sweep(run_dir: Path) -> Swept:
         workspace.remove(folder)
     if folders:
         # workers whose folder was removed half-way, or who never got a pid file
-        killed += proc.kill_all(lambda: proc.marked(root, proc.everyone()))
+        killed += proc.kill_all(lambda: proc.marked(root))
     return Swept(len(folders), killed)
 
 
 def _kill(folder: Path, pid_file: workspace.PidFile | None) -> int:
     def find() -> Iterable[proc.Process]:
         table = proc.everyone()
-        found = {p.pid: p for p in proc.marked(folder, table)}
+        found = {p.pid: p for p in proc.marked(folder)}
         if pid_file is not None:
             leader = proc.look(pid_file.pid)
             if leader is not None and leader.start == pid_file.start:
