@@ -138,6 +138,7 @@ class Dispatch:
             exchange.fail(Failure(Verdict.ERROR, "I", 500, "internal_error", type(error).__name__, CancelReason.KILLED))
         invocation.outcome = await exchange.outcome
         self._record(invocation)
+        exchange.let_go()
 
     async def _serve(self, invocation: Invocation, exchange: Exchange) -> None:
         route, mode = self._route(invocation)
