@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from dialback_invoker.deploy.inspect import BridgeInspector
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
+from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
@@ -51,8 +52,10 @@ _STOP_SECONDS = 2.0
 class InvokerService:
     """The invoker in this process. `start`, then `drain`, then `stop`; each once."""
 
-    def __init__(self, settings: InvokerSettings) -> None:
+    def __init__(self, settings: InvokerSettings, *, worker_command: Sequence[str] | None = None) -> None:
+        """`worker_command`: what runs as a worker, instead of the bridge."""
         self.settings = settings
+        self._worker_command = worker_command or COMMAND
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
         self.control_url = ""
@@ -80,7 +83,7 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        launcher = ProcessLauncher(self.run.root)
+        launcher = ProcessLauncher(self.run.root, command=self._worker_command)
         self._undo.append(launcher.close)
         await launcher.sweep()
         self.run.receiver_socket.unlink(missing_ok=True)
