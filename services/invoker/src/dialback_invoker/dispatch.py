@@ -184,21 +184,23 @@ class Dispatch:
     async def _lease(self, invocation: Invocation, exchange: Exchange, deployment: Deployment) -> Lease:
         """A worker's slot. The wait ends with the client's patience, and with the queue's."""
         exchange.phase = "Q"
-        with self._admission.queued(deployment.function):
-            while True:
-                invocation.deployment = deployment.id
-                waiting = self._wait_for_slot(exchange, self._pool_of(deployment))
-                try:
-                    lease = await _unless_over(exchange, waiting)
-                except Overloaded as error:
-                    following = self._find(deployment.function)
-                    if error.code != "retired" or following is deployment:
-                        raise
-                    # Superseded between the look and the lease. No worker was asked, so this is no retry.
-                    deployment = following
-                    continue
-                invocation.worker, invocation.cold = lease.worker.id, lease.cold
-                return lease
+        while True:
+            invocation.deployment = deployment.id
+            pool = self._pool_of(deployment)
+            try:
+                lease = pool.lease_now(exchange.timeline.mark)
+                if lease is None:
+                    with self._admission.queued(deployment.function):
+                        lease = await _unless_over(exchange, self._wait_for_slot(exchange, pool))
+            except Overloaded as error:
+                following = self._find(deployment.function)
+                if error.code != "retired" or following is deployment:
+                    raise
+                # Superseded between the look and the lease. No worker was asked, so this is no retry.
+                deployment = following
+                continue
+            invocation.worker, invocation.cold = lease.worker.id, lease.cold
+            return lease
 
     async def _wait_for_slot(self, exchange: Exchange, pool: Pool) -> Lease:
         try:

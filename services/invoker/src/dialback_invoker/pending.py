@@ -74,9 +74,9 @@ class PendingTable:
         return self._find(text)
 
     def take(self, text: bytes, worker: str) -> Entry:
-        """Use a token up, on a socket that belongs to `worker`. Raises Refused."""
+        """Use a token up, on a socket that belongs to `worker`; empty: to nobody yet. Raises Refused."""
         entry = self._find(text)
-        if entry.worker != worker:
+        if worker and entry.worker != worker:
             self._refuse(Refusal.UNAUTHORIZED)
         entry.attached = True
         return entry

@@ -66,7 +66,7 @@ class Gaps:
 class Timeline:
     """Marks, chunk gaps and frames of one invocation."""
 
-    __slots__ = ("_dropped", "_first", "_last", "_marks", "clock", "gaps", "listener", "origin", "received_at")
+    __slots__ = ("_first", "_last", "_marks", "clock", "count", "gaps", "listener", "origin", "received_at")
 
     def __init__(self, age_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """`age_seconds`: how long ago the edge saw the request."""
@@ -78,7 +78,8 @@ class Timeline:
         self._marks: dict[str, float] = {"received": self.origin}
         self._first: list[FrameEvent] = []
         self._last: deque[FrameEvent] = deque(maxlen=KEPT_FRAMES)
-        self._dropped = 0
+        self.count = 0
+        """All frames that passed, kept or not."""
 
     def mark(self, name: str) -> None:
         """Something happened now. Only its first time counts."""
@@ -115,8 +116,8 @@ class Timeline:
         if len(self._first) < KEPT_FRAMES:
             self._first.append(event)
         else:
-            self._dropped += len(self._last) == KEPT_FRAMES
             self._last.append(event)
+        self.count += 1
         if self.listener is not None:
             self.listener(event)
 
@@ -132,11 +133,6 @@ class Timeline:
     def frames(self) -> list[dict[str, object]]:
         """The kept frames as a trace shows them."""
         return [frame_dict(event) for event in self.events()]
-
-    @property
-    def dropped(self) -> int:
-        """Frames between the first and the last kept ones."""
-        return self._dropped
 
 
 def frame_dict(event: FrameEvent) -> dict[str, object]:

@@ -54,9 +54,10 @@ class Invocation:
             "chunks": timeline.gaps.count,
         }
 
-    def trace(self) -> dict[str, object]:
-        """Everything: the summary, the marks, gaps and frames, where it was held up, and the payload."""
+    def trace(self, *, details: bool = True) -> dict[str, object]:
+        """The summary, the marks and gaps, where it was held up; with `details` also the frames and the payload."""
         timeline = self.exchange.timeline
+        frames = timeline.frames() if details else []
         streaming = timeline.between("head", "end") or 0.0
         client = self.exchange.client_blocked * 1000
         return {
@@ -64,9 +65,9 @@ class Invocation:
             "marks": timeline.marks(),
             "gaps": timeline.gaps.as_dict(),
             "blocked": {"client_ms": round(client, 3), "worker_ms": round(max(0.0, streaming - client), 3)},
-            "payload": self.payload,
-            "frames": timeline.frames(),
-            "frames_dropped": timeline.dropped,
+            "payload": self.payload if details else None,
+            "frames": frames,
+            "frames_dropped": timeline.count - len(frames),
         }
 
 
