@@ -47,7 +47,7 @@ class Node:
         self.invoker = InvokerService(self.settings, worker_command=self._command)
         await self.invoker.start()
         self.edge = EdgeService(EdgeSettings(host="127.0.0.1", port=0), MemoryLink(self.invoker))
-        host, self.port = await self.edge.start()
+        _, self.port = await self.edge.start()
         self.invoker.public_url = self.url
         self.http = httpx.AsyncClient(base_url=self.url, timeout=20)
         self.control = httpx.AsyncClient(

@@ -127,6 +127,11 @@ class Rogue:
         """An END whatever the state of the stream."""
         self.frame(FrameType.END, stream, frames.encode_end(End(verdict, count)))
 
+    @property
+    def extensions(self) -> list[str]:
+        """WebSocket extensions that were agreed on."""
+        return self.carrier.extensions
+
     async def closed(self) -> int:
         """The code with which the receiver closed the socket; 0 where the carrier has none."""
         return await asyncio.wait_for(self.carrier.closed(), BOUND)
@@ -143,6 +148,9 @@ class Rogue:
 
 class Carrier(Protocol):
     """What the frames travel on."""
+
+    @property
+    def extensions(self) -> list[str]: ...
 
     def incoming(self) -> AsyncIterator[bytes]: ...
 
@@ -163,6 +171,10 @@ class ByWebSocket:
                 assert isinstance(message, bytes)
                 yield message
 
+    @property
+    def extensions(self) -> list[str]:
+        return [extension.name for extension in self._socket.protocol.extensions]
+
     async def send(self, data: bytes | str) -> None:
         with suppress(websockets.ConnectionClosed):
             await self._socket.send(data)
@@ -173,27 +185,29 @@ class ByWebSocket:
 
 
 @asynccontextmanager
-async def dialled(address: Address, token: str, **options: Any) -> AsyncIterator[Rogue]:
+async def dialled(
+    address: Address, token: str, *, greet: bool = True, compression: str | None = None
+) -> AsyncIterator[Rogue]:
     """A socket that the receiver let in. Raises websockets.InvalidStatus when it did not."""
     connecting = connect(
         f"ws://{address['host']}:{address['port']}{payload.CALLBACK_PATH}",
         additional_headers={"Authorization": f"Bearer {token}"},
         subprotocols=[websockets.Subprotocol(payload.SUBPROTOCOL)],
-        compression=None,
+        compression=compression,
         max_size=None,
         proxy=None,
-        **options,
     )
-    async with connecting as socket, _speaking(ByWebSocket(socket)) as rogue:
+    async with connecting as socket, _speaking(ByWebSocket(socket), greet) as rogue:
         yield rogue
 
 
 @asynccontextmanager
-async def _speaking(carrier: Carrier) -> AsyncIterator[Rogue]:
+async def _speaking(carrier: Carrier, greet: bool) -> AsyncIterator[Rogue]:
     rogue = Rogue(carrier)
     tasks = [asyncio.create_task(rogue._receive()), asyncio.create_task(rogue._send())]
-    rogue.mux.start()
     try:
+        if greet:
+            rogue.mux.start()
         await asyncio.wait_for(rogue.ready.wait(), BOUND)
         yield rogue
     finally:
@@ -202,9 +216,7 @@ async def _speaking(carrier: Carrier) -> AsyncIterator[Rogue]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def upgrade(
-    address: Address, *lines: str, target: str = payload.CALLBACK_PATH, host: str | None = None
-) -> bytes:
+async def upgrade(address: Address, *lines: str, target: str = payload.CALLBACK_PATH, host: str | None = None) -> bytes:
     """The whole answer to an upgrade request made by hand, but for the date."""
     reader, writer = await asyncio.open_connection(address["host"], address["port"])
     request = [

@@ -42,6 +42,7 @@ from dialback_invoker.worker_state import State
 from dialback_wire import payload
 from dialback_wire.flow import Budget
 from dialback_wire.mux import Mux
+from dialback_wire.tokens import redact
 
 log = logging.getLogger("dialback.invoker")
 access = logging.getLogger("dialback.access")
@@ -246,7 +247,7 @@ class InvokerService:
     def _on_log(self, line: LogLine) -> None:
         self._logs.append(
             line.function,
-            line.line,
+            redact(line.line),
             worker=line.worker,
             invocation=line.invocation,
             stream=line.stream,
