@@ -133,7 +133,7 @@ async def test_a_failure_while_stopping_does_not_keep_the_rest_from_stopping(
         ("ws://invoker.example:9000/", ("ws", "invoker.example", 9000)),
         ("wss://invoker.example", ("wss", "invoker.example", 443)),
         ("ws://invoker.example", ("ws", "invoker.example", 80)),
-        ("ws://[::1]:9000", ("ws", "::1", 9000)),
+        ("ws://[::1]:9000", ("ws", "[::1]", 9000)),
     ],
 )
 async def test_workers_are_told_the_receivers_own_name(made: Made, url: str, allowed: tuple[str, str, int]) -> None:
@@ -150,7 +150,10 @@ async def test_a_receiver_on_ipv6_is_written_in_brackets(made: Made) -> None:
     _, puppet, given = await stage.invoked()
     port = puppet.receiver["port"]
     assert given.event["dialback"]["url"] == f"ws://[::1]:{port}/callback/v1"
-    assert puppet.receiver["host"] == "::1"
+    assert puppet.receiver["host"] == "[::1]"
+    node = await made(Node(receiver=TcpAddress(host="::1", port=0)))
+    await node.deploy("real")
+    assert (await node.http.get("/@real/")).text == "hi\n", "the real bridge dials it too"
 
 
 async def test_the_platform_says_what_it_is(stage: Stage) -> None:

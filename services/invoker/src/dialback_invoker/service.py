@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -48,6 +49,7 @@ log = logging.getLogger("dialback.invoker")
 access = logging.getLogger("dialback.access")
 
 _STOP_SECONDS = 2.0
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
 class InvokerService:
@@ -146,12 +148,11 @@ class InvokerService:
         site = web.TCPSite(runner, wanted.host, wanted.port)
         await _bind(site.start(), wanted, "--receiver")
         host, port = runner.addresses[0][:2]
-        url = self.settings.receiver_url or f"ws://{host}:{port}"
-        authority = url.partition("://")[2].rstrip("/")
-        self._receiver.authorities = frozenset({authority.lower()})
-        name, _, number = authority.rpartition(":")
-        scheme = url.partition("://")[0]
-        return f"{url.rstrip('/')}{payload.CALLBACK_PATH}", (AllowedUrl(scheme, name, int(number)),)
+        url = (self.settings.receiver_url or f"ws://{_bracketed(host)}:{port}").rstrip("/")
+        dialled = urlsplit(url)
+        name, number = _bracketed(dialled.hostname or ""), dialled.port or _DEFAULT_PORTS.get(dialled.scheme, 0)
+        self._receiver.authorities = frozenset({dialled.netloc.lower(), f"{name}:{number}"})
+        return f"{url}{payload.CALLBACK_PATH}", (AllowedUrl(dialled.scheme, name, number),)
 
     async def _open_link(self) -> None:
         wanted = self.settings.link
@@ -183,8 +184,7 @@ class InvokerService:
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)
-        host = f"[{control.host}]" if ":" in control.host else control.host
-        self.control_url = self.view.control_url = f"http://{host}:{port}"
+        self.control_url = self.view.control_url = f"http://{_bracketed(control.host)}:{port}"
         self.control_token = self.data.control_token.read_text().strip()
 
     def _link_key(self) -> bytes:
@@ -259,6 +259,11 @@ class InvokerService:
         self._tickets.ended(invocation)
         if access.isEnabledFor(logging.INFO):
             access.info("%s", msgspec.json.encode(invocation.summary()).decode())
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 address as URLs write it, anything else as it is."""
+    return f"[{host}]" if ":" in host else host
 
 
 async def _bind(start: Awaitable[object], wanted: TcpAddress, flag: str) -> None:
