@@ -69,7 +69,22 @@ async def made(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[Node]
 
 @pytest.fixture
 async def stage(made: Callable[[Node], Awaitable[Any]]) -> Stage:
-    """A platform with the function `f`, whose workers are puppets."""
+    """A platform with the function `f`, whose workers are puppets; its receiver takes WebSockets."""
     stage: Stage = await made(Stage(receiver=TcpAddress(host="127.0.0.1", port=0)))
     await stage.deploy_puppet()
+    return stage
+
+
+@pytest.fixture
+async def local(made: Callable[[Node], Awaitable[Any]]) -> Stage:
+    """The same, with the receiver on its Unix socket."""
+    stage: Stage = await made(Stage())
+    await stage.deploy_puppet()
+    return stage
+
+
+@pytest.fixture(params=["local", "stage"])
+def either(request: pytest.FixtureRequest) -> Stage:
+    """One after the other."""
+    stage: Stage = request.getfixturevalue(request.param)
     return stage

@@ -184,11 +184,45 @@ class ByWebSocket:
         return self._socket.close_code or 0
 
 
+class ByStream:
+    """Frames as they are, over a Unix socket."""
+
+    extensions: list[str] = []  # noqa: RUF012 - never changed
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._over = asyncio.Event()
+
+    async def incoming(self) -> AsyncIterator[bytes]:
+        with suppress(ConnectionError):
+            while data := await self._reader.read(65536):
+                yield data
+        self._over.set()
+
+    async def send(self, data: bytes | str) -> None:
+        with suppress(ConnectionError):
+            self._writer.write(data if isinstance(data, bytes) else data.encode())
+            await self._writer.drain()
+
+    async def closed(self) -> int:
+        await self._over.wait()
+        return 0
+
+
 @asynccontextmanager
 async def dialled(
     address: Address, token: str, *, greet: bool = True, compression: str | None = None
 ) -> AsyncIterator[Rogue]:
     """A socket that the receiver let in. Raises websockets.InvalidStatus when it did not."""
+    if address["scheme"] == "unix":
+        reader, writer = await asyncio.open_unix_connection(address["path"])
+        try:
+            async with _speaking(ByStream(reader, writer), greet) as rogue:
+                yield rogue
+        finally:
+            writer.transport.abort()
+        return
     connecting = connect(
         f"ws://{address['host']}:{address['port']}{payload.CALLBACK_PATH}",
         additional_headers={"Authorization": f"Bearer {token}"},
