@@ -18,6 +18,7 @@ from dialback_wire.errors import StreamViolation
 from dialback_wire.messages import End, Fields, Head, Info, Reason, Request, Verdict
 from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
+from dialback_wire.tokens import redact
 
 
 class Source(Protocol):
@@ -209,8 +210,10 @@ class Exchange(BaseSink):
             self._finish(Outcome(Verdict.OK, "-", "-", self.status), end)
         else:
             status = self.status or end.status or _STATUS.get(end.verdict, 502)
-            outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", end.detail)
-            self._finish(outcome, End(end.verdict, 0, status, outcome.error, end.detail))
+            # The function's own words: a traceback may quote what it was given.
+            detail = redact(end.detail)
+            outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", detail)
+            self._finish(outcome, End(end.verdict, 0, status, outcome.error, detail))
 
     def source_lost(self, why: str) -> None:
         """The way to the worker broke. If the worker died, how it died says more: that is waited for a moment."""
@@ -231,8 +234,9 @@ class Exchange(BaseSink):
         """The platform ends it: the client is told, or cut, at once; the worker is told to stop."""
         if self._verdict is None and not self.outcome.done():
             status = self.status or failure.status
-            outcome = Outcome(failure.verdict, failure.who, self.phase, status, failure.error, failure.detail)
-            end = End(failure.verdict, 0, status, failure.error, failure.detail, failure.retry_after)
+            detail = redact(failure.detail)
+            outcome = Outcome(failure.verdict, failure.who, self.phase, status, failure.error, detail)
+            end = End(failure.verdict, 0, status, failure.error, detail, failure.retry_after)
             self._finish(outcome, end)
         self._discards = True
         if self.source is None:
