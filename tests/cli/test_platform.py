@@ -146,12 +146,14 @@ async def test_the_functions_addresses_carry_the_public_url_that_was_set(setting
 async def test_a_stream_that_runs_ends_well_after_the_first_signal(settings: Configure) -> None:
     async with running(run_platform, settings()) as platform:
         await platform.deploy()
-        async with httpx.AsyncClient(timeout=BOUND) as client:
-            async with client.stream("GET", f"{platform.ready.public_url}/@slow/?0.5") as response:
-                pieces = response.aiter_text()
-                assert await anext(pieces) == "begun"
-                platform.signal()
-                assert "".join([piece async for piece in pieces]) == " ended"
+        async with (
+            httpx.AsyncClient(timeout=BOUND) as client,
+            client.stream("GET", f"{platform.ready.public_url}/@slow/?0.5") as response,
+        ):
+            pieces = response.aiter_text()
+            assert await anext(pieces) == "begun"
+            platform.signal()
+            assert "".join([piece async for piece in pieces]) == " ended"
         assert await platform.code() == 0
 
 
@@ -161,18 +163,20 @@ async def test_a_second_signal_or_the_end_of_the_grace_cuts_what_runs_and_exits_
 ) -> None:
     async with running(run_platform, settings(drain_grace="30" if second else "0.2")) as platform:
         await platform.deploy()
-        async with httpx.AsyncClient(timeout=BOUND) as client:
-            async with client.stream("GET", f"{platform.ready.public_url}/@slow/?60") as response:
-                pieces = response.aiter_text()
-                assert await anext(pieces) == "begun"
+        async with (
+            httpx.AsyncClient(timeout=BOUND) as client,
+            client.stream("GET", f"{platform.ready.public_url}/@slow/?60") as response,
+        ):
+            pieces = response.aiter_text()
+            assert await anext(pieces) == "begun"
+            platform.signal(signal.SIGINT)
+            if second:
+                async with asyncio.timeout(BOUND):
+                    while (await get(f"{platform.ready.control_url}/_dialback/health")).status_code != 503:
+                        pass
                 platform.signal(signal.SIGINT)
-                if second:
-                    async with asyncio.timeout(BOUND):
-                        while (await get(f"{platform.ready.control_url}/_dialback/health")).status_code != 503:
-                            pass
-                    platform.signal(signal.SIGINT)
-                with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
-                    await anext(pieces)
+            with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+                await anext(pieces)
         assert await platform.code() == 1
 
 
