@@ -1,11 +1,10 @@
-"""Which traces are kept with every frame and the payload: all, until there are too many a second to be read by anyone."""
+"""Which traces are kept with every frame and the payload: all, until there are more a second than anybody reads."""
 
 import time
 from collections.abc import Callable
 
-from dialback_wire.messages import Verdict
-
 from dialback_invoker.trace import Invocation
+from dialback_wire.messages import Verdict
 
 A_SECOND = 100
 """Whole traces that are kept in a second, of those that ended well and again of those that did not."""

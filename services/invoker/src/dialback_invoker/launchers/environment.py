@@ -2,7 +2,8 @@
 
 **Environment.** Nothing of the platform's own is inherited: no PYTHONPATH, no proxies, no credentials. A worker gets
 the function's ``[env]``, AWS Lambda's names and the numbers of two descriptors. What the platform sets
-(`platform_variables`) cannot be overridden by a function, and a deployment that tries is refused; PATH, TZ and LANG can.
+(`platform_variables`) cannot be overridden by a function, and a deployment that tries is refused; PATH, TZ and LANG
+can.
 
 **Interpreter.** ``-P`` keeps the working folder off ``sys.path`` while the bridge itself is imported: a function's own
 ``queue.py``, ``types.py`` or ``websockets.py`` would otherwise replace the standard library's or the bridge's. The

@@ -11,8 +11,8 @@ import msgspec
 
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.function_config import FunctionConfig, Timeouts
-from dialback_invoker.platform_variables import set_by_platform
 from dialback_invoker.names import name_key
+from dialback_invoker.platform_variables import set_by_platform
 from dialback_invoker.store.database import Database
 from dialback_invoker.store.port import LogLine, Retention, Trace
 
