@@ -1,4 +1,4 @@
-"""Which traces are kept with every frame and the payload: all, until there are more a second than anybody reads."""
+"""Which traces are kept with every frame and the payload: all, until there are more a second than anyone reads."""
 
 import time
 from collections.abc import Callable

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from dialback_invoker import buffered, routing, stamp
@@ -24,7 +24,7 @@ from dialback_invoker.timeline import Timeline
 from dialback_invoker.trace import Invocation
 from dialback_invoker.upload import UploadBroken
 from dialback_wire import payload
-from dialback_wire.fields import RUN_TICKET, first, without
+from dialback_wire.fields import RUN_TICKET, first
 from dialback_wire.messages import Reason as CancelReason
 from dialback_wire.messages import Refusal, Request, Verdict
 from dialback_wire.sink import StreamSink
@@ -138,6 +138,7 @@ class Dispatch:
             exchange.fail(Failure(Verdict.ERROR, "I", 500, "internal_error", type(error).__name__, CancelReason.KILLED))
         invocation.outcome = await exchange.outcome
         self._record(invocation)
+        exchange.let_go()
 
     async def _serve(self, invocation: Invocation, exchange: Exchange) -> None:
         route, mode = self._route(invocation)
@@ -227,7 +228,7 @@ class Dispatch:
         if invocation.mode != "buffered":
             token = self._pending.mint(request.id, invocation.worker, exchange)
             callback = stamp.Callback(self._callback_url, token, plan, request.body_length)
-        event = stamp.event(replace(request, fields=without(request.fields, RUN_TICKET)), route, body, callback)
+        event = stamp.event(request, route, body, callback)
         invocation.payload = stamp.shown(event)
         return event
 
@@ -250,8 +251,7 @@ class Dispatch:
     async def _join(self, exchange: Exchange, lease: Lease, total: float) -> None:
         """Wait for both halves of the end: the client's, and the runtime's answer."""
         result = lease.result
-        ends: list[asyncio.Future[Answer] | asyncio.Future[Outcome]] = [result, exchange.outcome]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await _either(result, exchange.outcome)
         if result.done():
             _note_answer(exchange, result.result())
             await self._answered(exchange, result.result())
@@ -343,6 +343,21 @@ def _note_answer(exchange: Exchange, answer: Answer) -> None:
     exchange.timeline.mark("runtime_answered")
     size = len(answer.body) if isinstance(answer, Response) else 0
     exchange.timeline.frame("runtime", "up", 0, type(answer).__name__.upper(), size)
+
+
+async def _either(one: asyncio.Future[Answer], other: asyncio.Future[Outcome]) -> None:
+    """Wait until one of both is done. On every request's way, so without the sets and callbacks of asyncio.wait."""
+    if one.done() or other.done():
+        return
+    woken = asyncio.get_running_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    one.add_done_callback(wake)
+    other.add_done_callback(wake)
+    await woken
 
 
 async def _unless_over(exchange: Exchange, work: Awaitable[T]) -> T:

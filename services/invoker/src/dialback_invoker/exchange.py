@@ -98,6 +98,11 @@ class Exchange(BaseSink):
         self.on_time_out = failure.reason
         self.fail(failure)
 
+    def let_go(self) -> None:
+        """All is recorded. What still comes from the worker is nobody's; nothing here refers in a ring any more."""
+        self.source = None
+        self._deadlines = None
+
     # --- the response, from the source --------------------------------------------------------------------------------
 
     def attach(self, source: Source) -> None:

@@ -270,6 +270,11 @@ class Pool:
     def _changed(self, worker: Worker) -> None:
         """A worker went from one state to another, or freed a slot."""
         state = worker.state
+        if state is State.BUSY and worker not in self._idle_timers:
+            # A slot was taken or freed, and others are in use: on every request's way.
+            if self._waiters and worker.available:
+                self._pump()
+            return
         if state in (State.READY, State.IDLE):
             self._warm[worker] = None
         elif state is not State.BUSY:

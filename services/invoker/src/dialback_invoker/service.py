@@ -45,7 +45,6 @@ from dialback_wire.mux import Mux
 log = logging.getLogger("dialback.invoker")
 access = logging.getLogger("dialback.access")
 
-_UNIX_AUTHORITY = "localhost"
 _STOP_SECONDS = 2.0
 
 
@@ -106,7 +105,7 @@ class InvokerService:
         self.registry = Registry()
         pending = PendingTable(secrets.token_hex(4))
         self._tickets = Tickets()
-        self._receiver = Receiver(pending, authorities=frozenset(), budget=self._budget)
+        self._receiver = Receiver(pending, budget=self._budget)
         callback_url, allow = await self._open_receiver()
         self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
         self.registry.listen(
@@ -130,17 +129,16 @@ class InvokerService:
 
     async def _open_receiver(self) -> tuple[str, tuple[AllowedUrl, ...]]:
         """Where workers dial back to, and the one address that they may dial."""
-        runner = web.AppRunner(self._receiver.application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
-        await runner.setup()
-        self._undo.append(runner.cleanup)
         self._undo.append(self._receiver.close)
         wanted = self.settings.receiver
         if wanted is None:
             path = str(self.run.receiver_socket)
-            await web.UnixSite(runner, path).start()
+            await self._receiver.listen_unix(path)
             os.chmod(path, 0o600)
-            self._receiver.authorities = frozenset({_UNIX_AUTHORITY})
-            return f"ws+unix://{path}", (AllowedUrl("ws+unix", path=path),)
+            return f"unix://{path}", (AllowedUrl("unix", path=path),)
+        runner = web.AppRunner(self._receiver.application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
+        await runner.setup()
+        self._undo.insert(-1, runner.cleanup)
         site = web.TCPSite(runner, wanted.host, wanted.port)
         await _bind(site.start(), wanted, "--receiver")
         host, port = runner.addresses[0][:2]

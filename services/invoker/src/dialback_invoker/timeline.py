@@ -104,20 +104,22 @@ class Timeline:
         """A tap for a stream of the hop `link` or `socket` (see `dialback_wire.stream.Tap`)."""
         # Up is towards the client. The invoker answers on the link and asks on the socket.
         sent, came = ("up", "down") if hop == "link" else ("down", "up")
+        clock, origin, first, last = self.clock, self.origin, self._first, self._last
 
         def tap(was_sent: bool, kind: int, size: int) -> None:
-            self.frame(hop, sent if was_sent else came, stream, _NAMES.get(kind, "?"), size)
+            self.count += 1
+            event = ((clock() - origin) * 1000, hop, sent if was_sent else came, stream, _NAMES.get(kind, "?"), size)
+            (first if len(first) < KEPT_FRAMES else last).append(event)
+            if self.listener is not None:
+                self.listener(event)
 
         return tap
 
     def frame(self, hop: str, direction: str, stream: int, kind: str, size: int) -> None:
         """A frame, or a message of the runtime API, passed the invoker."""
-        event = ((self.clock() - self.origin) * 1000, hop, direction, stream, kind, size)
-        if len(self._first) < KEPT_FRAMES:
-            self._first.append(event)
-        else:
-            self._last.append(event)
         self.count += 1
+        event = ((self.clock() - self.origin) * 1000, hop, direction, stream, kind, size)
+        (self._first if len(self._first) < KEPT_FRAMES else self._last).append(event)
         if self.listener is not None:
             self.listener(event)
 

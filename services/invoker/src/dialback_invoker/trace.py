@@ -55,9 +55,11 @@ class Invocation:
         }
 
     def trace(self, *, details: bool = True) -> dict[str, object]:
-        """The summary, the marks and gaps, where it was held up; with `details` also the frames and the payload."""
+        """Everything: marks, gaps, frames, where it was held up, the payload. Without `details` the marks alone."""
         timeline = self.exchange.timeline
-        frames = timeline.frames() if details else []
+        if not details:
+            return {**self.summary(), "marks": timeline.marks(), "frames_dropped": timeline.count}
+        frames = timeline.frames()
         streaming = timeline.between("head", "end") or 0.0
         client = self.exchange.client_blocked * 1000
         return {
@@ -65,7 +67,7 @@ class Invocation:
             "marks": timeline.marks(),
             "gaps": timeline.gaps.as_dict(),
             "blocked": {"client_ms": round(client, 3), "worker_ms": round(max(0.0, streaming - client), 3)},
-            "payload": self.payload if details else None,
+            "payload": self.payload,
             "frames": frames,
             "frames_dropped": timeline.count - len(frames),
         }

@@ -208,6 +208,8 @@ class Worker:
 
     def _kill_if_stuck(self) -> None:
         """Kills it when nothing but condemned and abandoned leases holds it."""
+        if self.state is not State.CONDEMNED:
+            return
         held = self.leases
         if any(lease.condemned for lease in held) and all(lease.condemned or lease.released for lease in held):
             self._kill_soon()
