@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
 from dialback_invoker.admission import Admission
@@ -43,7 +42,8 @@ from dialback_wire.flow import Budget
 from dialback_wire.mux import Mux
 
 log = logging.getLogger("dialback.invoker")
-access = logging.getLogger("dialback.access")
+
+OnEnded = Callable[[dict[str, object]], None]
 
 _STOP_SECONDS = 2.0
 
@@ -51,8 +51,10 @@ _STOP_SECONDS = 2.0
 class InvokerService:
     """The invoker in this process. `start`, then `drain`, then `stop`; each once."""
 
-    def __init__(self, settings: InvokerSettings) -> None:
+    def __init__(self, settings: InvokerSettings, on_ended: OnEnded | None = None) -> None:
+        """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise."""
         self.settings = settings
+        self._on_ended = on_ended
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
         self.control_url = ""
@@ -200,6 +202,15 @@ class InvokerService:
         return self.link.in_memory(write)
 
     @property
+    def in_flight(self) -> int:
+        """Invocations that are not over."""
+        return len(self.dispatch.live)
+
+    def leave(self) -> None:
+        """Say on the control port that the platform is stopping, while requests are still taken."""
+        self.view.leaving = True
+
+    @property
     def memory_enforcement(self) -> str:
         """`cgroup` or `watch`."""
         return self._launcher.memory_enforcement
@@ -253,8 +264,8 @@ class InvokerService:
     def _record(self, invocation: Invocation) -> None:
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._tickets.ended(invocation)
-        if access.isEnabledFor(logging.INFO):
-            access.info("%s", msgspec.json.encode(invocation.summary()).decode())
+        if self._on_ended is not None:
+            self._on_ended(invocation.summary())
 
 
 async def _bind(start: Awaitable[object], wanted: TcpAddress, flag: str) -> None:
