@@ -40,7 +40,7 @@ async def test_the_upgrade_is_as_plain_as_it_can_be(bench: Platform) -> None:
     (headers,) = bench.receiver.upgrades
     assert headers["Authorization"] == f"Bearer {call.token}"
     assert headers["Sec-WebSocket-Protocol"] == "dialback.1"
-    assert headers["Host"] == "localhost"
+    assert headers["Host"] == f"127.0.0.1:{bench.receiver.port}"
     assert not {"Origin", "Sec-WebSocket-Extensions", "Cookie"} & set(headers)
 
 
@@ -66,20 +66,12 @@ async def test_each_dials_for_each_and_closes_behind_it(bench: Platform) -> None
     await bench.receiver.changes.until(lambda: not bench.receiver.live)
 
 
-async def test_a_socket_over_tcp(bench: Platform) -> None:
-    receiver = FakeReceiver()
-    await receiver.start()
-    bench.receiver.port = receiver.port
-    try:
-        await bench.serve(Counting())
-        call = bench.invoke(url=f"ws://127.0.0.1:{receiver.port}/callback/v1")
-        receiver.relays = bench.receiver.relays
-        await call.relay.ended()
-        assert receiver.upgrades[0]["Host"] == f"127.0.0.1:{receiver.port}"
-        await bench.close()
-        bench.closers.clear()
-    finally:
-        await receiver.stop()
+async def test_a_receiver_on_this_machine_is_a_unix_socket_without_an_upgrade(bench: Platform) -> None:
+    bench.local = True
+    await bench.serve(Counting())
+    for _ in range(2):
+        assert (await bench.invoke().relay.ended()).verdict is Verdict.OK
+    assert (bench.receiver.sockets, bench.receiver.upgrades) == (1, [])
 
 
 async def test_a_socket_that_died_is_dialled_anew(bench: Platform) -> None:
