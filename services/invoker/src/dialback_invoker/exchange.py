@@ -31,6 +31,9 @@ class Source(Protocol):
         """Nobody wants the rest."""
 
 
+LOST_SECONDS = 0.5
+"""How long the reason of a worker's death is waited for, once its socket has broken."""
+
 _STATUS = {Verdict.ERROR: 500, Verdict.TRUNCATED: 502, Verdict.TIMEOUT: 504, Verdict.OVERLOAD: 503}
 _REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: "I", Reason.KILLED: "I"}
 
@@ -61,6 +64,9 @@ class Exchange(BaseSink):
         self._blocked_since: float | None = None
         self._unsent = 0
         self._lingers = False
+        self._lost_timer: asyncio.TimerHandle | None = None
+        self.lost = False
+        """Whether the way to the worker broke before the response's end."""
         self._linger: asyncio.TimerHandle | None = None
         self.on_time_out: Reason | None = None
         timeline.frame("link", "down", client.id, "OPEN", client.opened_bytes)
@@ -208,6 +214,19 @@ class Exchange(BaseSink):
             detail = redact(end.detail)
             outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", detail)
             self._finish(outcome, End(end.verdict, 0, status, outcome.error, detail))
+
+    def source_lost(self, why: str) -> None:
+        """The way to the worker broke. If the worker died, how it died says more: that is waited for a moment."""
+        self.lost = True
+        self._lost_timer = asyncio.get_running_loop().call_later(LOST_SECONDS, self.give_up, "worker_lost", why)
+        self.ended.set()
+
+    def give_up(self, error: str, detail: str) -> None:
+        """The worker will bring no end."""
+        if self._lost_timer is not None:
+            self._lost_timer.cancel()
+            self._lost_timer = None
+        self.end(End(Verdict.TRUNCATED, 0, 502, error, detail))
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
