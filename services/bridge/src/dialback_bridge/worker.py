@@ -60,6 +60,7 @@ class Worker:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=STOP_TIME if self._gone else None)
         finally:
+            self._invocations.give_up()
             for task in [*self._pollers, *self._tasks]:
                 task.cancel()
         if self._gone is not None:
