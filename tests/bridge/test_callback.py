@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
