@@ -32,6 +32,8 @@ def main():
     strings = socket.socket(socket.AF_UNIX)
     strings.connect(os.environ["PUPPETEER"])
     lock = threading.Lock()
+    # Held while a command is carried out: a worker that is retired finishes it first.
+    busy = threading.Lock()
 
     def tell(**what):
         with lock:
@@ -44,8 +46,9 @@ def main():
             answer = runtime.getresponse()
             body = answer.read()
             if answer.status != 200:
-                tell(retired=answer.status)
-                os._exit(0)
+                with busy:
+                    tell(retired=answer.status)
+                    os._exit(0)
             tell(payload=json.loads(body), headers=dict(answer.getheaders()))
 
     tell(config=config, pid=os.getpid())
@@ -59,12 +62,14 @@ def main():
             continue
         if "exit" in command:
             os._exit(command["exit"])
+        busy.acquire()
         runtime = Unix(config["runtime_socket"])
         headers = authorization if command.get("secret") is None else {"Authorization": f"Bearer {command['secret']}"}
         runtime.request(command.get("method", "POST"), ROOT + command["path"], command["body"].encode(), headers)
         answer = runtime.getresponse()
         tell(status=answer.status, body=answer.read().decode())
         runtime.close()
+        busy.release()
     sys.exit(0)
 
 
