@@ -32,8 +32,8 @@ def main():
     strings = socket.socket(socket.AF_UNIX)
     strings.connect(os.environ["PUPPETEER"])
     lock = threading.Lock()
-    # Held while a command is carried out: a worker that is retired finishes it first.
-    busy = threading.Lock()
+    open_ones = set()
+    retired = threading.Event()
 
     def tell(**what):
         with lock:
@@ -46,9 +46,12 @@ def main():
             answer = runtime.getresponse()
             body = answer.read()
             if answer.status != 200:
-                with busy:
-                    tell(retired=answer.status)
+                retired.set()
+                tell(retired=answer.status)
+                if not open_ones:
                     os._exit(0)
+                return
+            open_ones.add(answer.headers["lambda-runtime-aws-request-id"])
             tell(payload=json.loads(body), headers=dict(answer.getheaders()))
 
     tell(config=config, pid=os.getpid())
@@ -62,14 +65,15 @@ def main():
             continue
         if "exit" in command:
             os._exit(command["exit"])
-        busy.acquire()
         runtime = Unix(config["runtime_socket"])
         headers = authorization if command.get("secret") is None else {"Authorization": f"Bearer {command['secret']}"}
         runtime.request(command.get("method", "POST"), ROOT + command["path"], command["body"].encode(), headers)
         answer = runtime.getresponse()
         tell(status=answer.status, body=answer.read().decode())
         runtime.close()
-        busy.release()
+        open_ones.difference_update(command["path"].split("/"))
+        if retired.is_set() and not open_ones:
+            os._exit(0)
     sys.exit(0)
 
 
