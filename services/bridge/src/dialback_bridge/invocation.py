@@ -8,10 +8,8 @@ invocation ends in exactly one answer to the runtime API, and the worker goes on
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from dialback_wire import payload
@@ -54,6 +52,7 @@ class Invocations:
         self._log = log
         self._cancel_grace = cancel_grace
         self._running: dict[Exchange, Callable[[Reason | str], None]] = {}
+        self._given_up = False
 
     async def serve(self, delivery: Delivery) -> None:
         """Serve one invocation, in a task of its own. Raises PlatformGone and nothing else."""
@@ -63,8 +62,7 @@ class Invocations:
         except EventError as error:
             await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
-        # The payload's bytes hold the token, and are of no more use.
-        delivery = replace(delivery, event=b"")
+        delivery.event = b""
         scope = log_capture.Scope(delivery.id if stamp is None else stamp.invocation)
         log_capture.current.set(scope)
         try:
@@ -79,6 +77,10 @@ class Invocations:
         """Tell every handler that nobody wants its response any more."""
         for stop in list(self._running.values()):
             stop(Reason.SHUTDOWN)
+
+    def give_up(self) -> None:
+        """The tasks of `serve` are about to be cancelled: a handler that is cancelled with them is not answered for."""
+        self._given_up = True
 
     # --- callback mode ------------------------------------------------------------------------------------------------
 
@@ -100,8 +102,8 @@ class Invocations:
             verdict = await self._finish_stream(exchange, await self._run(exchange))
         finally:
             self._receivers.release(socket)
-        answer = {payload.KEY: {"verdict": verdict.name.lower(), "count": exchange.count}}
-        await self._runtime.respond(delivery.id, json.dumps(answer).encode())
+        answer = f'{{"{payload.KEY}": {{"verdict": "{verdict.name.lower()}", "count": {exchange.count}}}}}'
+        await self._runtime.respond(delivery.id, answer.encode())
 
     async def _finish_stream(self, exchange: StreamExchange, error: BaseException | None) -> Verdict:
         """Send END, unless the handler's complete response has sent it. `error` is what the handler raised."""
@@ -182,15 +184,15 @@ class Invocations:
             timers.append(loop.call_later(max(0.0, left), stop, "deadline"))
         self._running[exchange] = stop
         try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
+            return await task
+        except asyncio.CancelledError as error:
+            if self._given_up:
+                raise
+            return error
         finally:
             del self._running[exchange]
             for timer in timers:
                 timer.cancel()
-        return asyncio.CancelledError() if task.cancelled() else task.result()
 
     async def _call(self, exchange: Exchange) -> BaseException | None:
         try:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dialback_invoker.callback import CallbackSource
 from dialback_invoker.pending import PendingTable, Refused
 from dialback_wire.flow import Budget
-from dialback_wire.messages import Limits, Request
+from dialback_wire.messages import Limits, Refusal, Request
 from dialback_wire.mux import Mux
 from dialback_wire.sink import BaseSink, StreamSink
 from dialback_wire.stream import Stream
@@ -45,7 +45,7 @@ class BridgeSocket(ABC):
         """Send bytes of the mux."""
 
     @abstractmethod
-    def _refused(self) -> None:
+    def _refused(self, code: Refusal) -> None:
         """A token was refused."""
 
     def _open(self, stream: Stream, opened: Request | bytes) -> StreamSink:
@@ -54,7 +54,7 @@ class BridgeSocket(ABC):
             entry = self._pending.take(token, self.worker)
         except Refused as refused:
             stream.refuse(refused.code, refused.reason)
-            self._refused()
+            self._refused(refused.code)
             return BaseSink()
         self.worker = entry.worker
         exchange = entry.exchange

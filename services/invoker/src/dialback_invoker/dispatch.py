@@ -280,11 +280,15 @@ class Dispatch:
                 buffered.deliver(answer.body, exchange)
             else:
                 exchange.fail(_unanswered(answer))
+        elif exchange.lost and isinstance(answer, WorkerDied):
+            exchange.give_up(*_death(answer))
         elif not exchange.ended.is_set():
             # What the bridge wrote before it answered, or died, may still be on its way; a dead worker's socket ends.
             ended = asyncio.ensure_future(exchange.ended.wait())
             await asyncio.wait([ended], timeout=JOIN_SECONDS)
-            if not ended.done():
+            if exchange.lost and isinstance(answer, WorkerDied):
+                exchange.give_up(*_death(answer))
+            elif not ended.done():
                 ended.cancel()
                 detail = "the worker answered the runtime API, and its stream has no end"
                 exchange.fail(Failure(Verdict.TRUNCATED, "S", 502, "no_end", detail, CancelReason.KILLED))
@@ -329,14 +333,18 @@ def _failure(error: DialbackError, exchange: Exchange) -> Failure:
 def _unanswered(answer: FunctionError | WorkerDied) -> Failure:
     """A worker that gave no response: what its error, or its death, means."""
     if isinstance(answer, WorkerDied):
-        code = "out_of_memory" if answer.oom else "worker_died"
-        return Failure(Verdict.ERROR, "S", 502, code, f"the worker {answer.reason}", CancelReason.KILLED)
+        return Failure(Verdict.ERROR, "S", 502, *_death(answer), CancelReason.KILLED)
     if answer.type == payload.UNREACHABLE:
         detail = "the worker could not reach the receiver; the handler was not called"
         return Failure(Verdict.TIMEOUT, "s", 504, "receiver_unreachable", detail, CancelReason.KILLED)
     if answer.type == payload.REFUSED:
         return Failure(Verdict.ERROR, "I", 502, "token_refused", answer.message, CancelReason.KILLED)
     return Failure(Verdict.ERROR, "S", 500, "handler_error", f"{answer.type}: {answer.message}", CancelReason.KILLED)
+
+
+def _death(died: WorkerDied) -> tuple[str, str]:
+    """A short word and a sentence for a worker's death."""
+    return "out_of_memory" if died.oom else "worker_died", f"the worker {died.reason}"
 
 
 def _note_answer(exchange: Exchange, answer: Answer) -> None:

@@ -272,6 +272,8 @@ class Pool:
         state = worker.state
         if state is State.BUSY and worker not in self._idle_timers:
             # A slot was taken or freed, and others are in use: on every request's way.
+            if self._on_change is not None:
+                self._on_change(worker)
             if self._waiters and worker.available:
                 self._pump()
             return

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
+from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
@@ -40,21 +42,32 @@ from dialback_invoker.worker_state import State
 from dialback_wire import payload
 from dialback_wire.flow import Budget
 from dialback_wire.mux import Mux
+from dialback_wire.tokens import redact
 
 log = logging.getLogger("dialback.invoker")
 
 OnEnded = Callable[[dict[str, object]], None]
 
 _STOP_SECONDS = 2.0
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
 class InvokerService:
     """The invoker in this process. `start`, then `drain`, then `stop`; each once."""
 
-    def __init__(self, settings: InvokerSettings, on_ended: OnEnded | None = None) -> None:
-        """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise."""
+    def __init__(
+        self,
+        settings: InvokerSettings,
+        on_ended: OnEnded | None = None,
+        *,
+        worker_command: Sequence[str] | None = None,
+    ) -> None:
+        """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise.
+        `worker_command`: what runs as a worker, instead of the bridge.
+        """
         self.settings = settings
         self._on_ended = on_ended
+        self._worker_command = worker_command or COMMAND
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
         self.control_url = ""
@@ -82,7 +95,7 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        launcher = ProcessLauncher(self.run.root)
+        launcher = ProcessLauncher(self.run.root, command=self._worker_command)
         self._undo.append(launcher.close)
         await launcher.sweep()
         self.run.receiver_socket.unlink(missing_ok=True)
@@ -144,12 +157,11 @@ class InvokerService:
         site = web.TCPSite(runner, wanted.host, wanted.port)
         await _bind(site.start(), wanted, "--receiver")
         host, port = runner.addresses[0][:2]
-        url = self.settings.receiver_url or f"ws://{host}:{port}"
-        authority = url.partition("://")[2].rstrip("/")
-        self._receiver.authorities = frozenset({authority.lower()})
-        name, _, number = authority.rpartition(":")
-        scheme = url.partition("://")[0]
-        return f"{url.rstrip('/')}{payload.CALLBACK_PATH}", (AllowedUrl(scheme, name, int(number)),)
+        url = (self.settings.receiver_url or f"ws://{_bracketed(host)}:{port}").rstrip("/")
+        dialled = urlsplit(url)
+        name, number = _bracketed(dialled.hostname or ""), dialled.port or _DEFAULT_PORTS.get(dialled.scheme, 0)
+        self._receiver.authorities = frozenset({dialled.netloc.lower(), f"{name}:{number}"})
+        return f"{url}{payload.CALLBACK_PATH}", (AllowedUrl(dialled.scheme, name, number),)
 
     async def _open_link(self) -> None:
         wanted = self.settings.link
@@ -181,8 +193,7 @@ class InvokerService:
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)
-        host = f"[{control.host}]" if ":" in control.host else control.host
-        self.control_url = self.view.control_url = f"http://{host}:{port}"
+        self.control_url = self.view.control_url = f"http://{_bracketed(control.host)}:{port}"
         self.control_token = self.data.control_token.read_text().strip()
 
     def _link_key(self) -> bytes:
@@ -254,7 +265,7 @@ class InvokerService:
     def _on_log(self, line: LogLine) -> None:
         self._logs.append(
             line.function,
-            line.line,
+            redact(line.line),
             worker=line.worker,
             invocation=line.invocation,
             stream=line.stream,
@@ -266,6 +277,11 @@ class InvokerService:
         self._tickets.ended(invocation)
         if self._on_ended is not None:
             self._on_ended(invocation.summary())
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 address as URLs write it, anything else as it is."""
+    return f"[{host}]" if ":" in host else host
 
 
 async def _bind(start: Awaitable[object], wanted: TcpAddress, flag: str) -> None:

@@ -12,7 +12,7 @@ from dialback_invoker.bridge_socket import BridgeSocket, log
 from dialback_invoker.pending import PendingTable
 from dialback_wire.errors import FramingError
 from dialback_wire.flow import Budget
-from dialback_wire.messages import Limits
+from dialback_wire.messages import Limits, Refusal
 
 TOKEN_SECONDS = 5.0
 """A peer whose first token has not been accepted by then is cut off."""
@@ -34,6 +34,8 @@ class StreamSocket(BridgeSocket, asyncio.Protocol):
         self._on_over = on_over
         self._transport: asyncio.Transport | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self._proven = False
+        """Whether it showed the secret of an invocation, be it of one that is over."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, and wait a little for the first token."""
@@ -76,16 +78,23 @@ class StreamSocket(BridgeSocket, asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
-    def _refused(self) -> None:
-        if not self.worker and self._transport is not None:
+    def _refused(self, code: Refusal) -> None:
+        if code is not Refusal.UNAUTHORIZED:
+            # A true token that came too late: this is a bridge, and its next stream may be in time.
+            self._proven = True
+        elif not self._known and self._transport is not None:
             # The refusal still leaves; then the stranger may go.
             asyncio.get_running_loop().call_soon(self._hang_up)
 
+    @property
+    def _known(self) -> bool:
+        return self._proven or bool(self.worker)
+
     def _hang_up(self) -> None:
         self.mux.flush()
-        if self._transport is not None:
+        if self._transport is not None and not self._known:
             self._transport.close()
 
     def _check_token(self) -> None:
-        if not self.worker:
+        if not self._known:
             self.close("no token was shown in time")

@@ -55,10 +55,10 @@ class Invocation:
         }
 
     def trace(self, *, details: bool = True) -> dict[str, object]:
-        """Everything: marks, gaps, frames, where it was held up, the payload. Without `details` the marks alone."""
+        """Everything: marks, gaps, frames, where it was held up, the payload. Without `details` the summary."""
         timeline = self.exchange.timeline
         if not details:
-            return {**self.summary(), "marks": timeline.marks(), "frames_dropped": timeline.count}
+            return self.summary()
         frames = timeline.frames()
         streaming = timeline.between("head", "end") or 0.0
         client = self.exchange.client_blocked * 1000

@@ -8,7 +8,7 @@ from dialback_invoker.bridge_socket import BridgeSocket, log
 from dialback_invoker.pending import PendingTable
 from dialback_wire.errors import FramingError
 from dialback_wire.flow import Budget
-from dialback_wire.messages import Limits
+from dialback_wire.messages import Limits, Refusal
 
 FRAMING_ERROR = 1002
 """Close code for bytes that are no frames (RFC 6455, 7.4.1: protocol error)."""
@@ -51,7 +51,7 @@ class WebSocket(BridgeSocket):
         self.mux.lost(why)
         self._wake.set()
 
-    def _refused(self) -> None:
+    def _refused(self, code: Refusal) -> None:
         """Its upgrade request was in order; one wrong token on it ends nothing but its own stream."""
 
     def _write(self, data: bytes) -> None:

@@ -313,6 +313,8 @@ class Worker:
         self._close()
         self._polls.clear()
         self._queue.clear()
+        if self.state not in (State.STARTING, State.STOPPING, State.DEAD):
+            self._sink(LogLine(self.function, self.id, "", "platform", "ERROR", f"the worker {end.reason}"))
         died = WorkerDied(end.reason, end.code, end.signal, end.oom, end.stderr_tail)
         self._progress.set()
         if self.state is not State.DEAD:
