@@ -33,7 +33,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b" ended"})
 """
 
-Service = Callable[[Settings, Callable[[Ready], None]], Coroutine[None, None, int]]
+Service = Callable[[Settings, Callable[[Ready], "asyncio.Future[bool]"]], Coroutine[None, None, int]]
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], object]]:
@@ -108,7 +108,14 @@ class Running:
 @asynccontextmanager
 async def running(service: Service, settings: Settings) -> AsyncIterator[Running]:
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(service(settings, ready.set_result))
+    announced: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    announced.set_result(False)
+
+    def announce(said: Ready) -> "asyncio.Future[bool]":
+        ready.set_result(said)
+        return announced
+
+    task = asyncio.create_task(service(settings, announce))
     await asyncio.wait({task, ready}, timeout=BOUND, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()
