@@ -23,7 +23,7 @@ from .launch import Launch
 from .receivers import Receivers
 from .runtime_client import Failure, PlatformGone, RuntimeClient
 
-MAX_POLLS = 4
+MAX_POLLS = 8
 """How many `next` calls are outstanding at most."""
 
 MIN_POLLS = 2
