@@ -20,6 +20,6 @@ def test_every_byte_is_given_once_in_blocks_of_the_source() -> None:
 
 
 def test_what_is_larger_than_a_block_comes_from_the_source_itself() -> None:
-    random = Randomness(lambda count: bytes(count))
+    random = Randomness(bytes)
     assert len(random(BLOCK + 1)) == BLOCK + 1
     assert random(0) == b""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from dialback_wire import payload
@@ -34,8 +35,7 @@ class Stamp:
     """Where the request's body is: one of `payload.BODY_NONE`, `BODY_INLINE`, `BODY_STREAM`."""
 
 
-@dataclass(frozen=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """An event as a request, for handlers that speak HTTP."""
 
     method: str
@@ -132,17 +132,23 @@ def http_request(event: Any) -> HttpRequest:
 
 
 def _text(encoded: bytes) -> str:
-    return unquote_to_bytes(encoded).decode("utf-8", "replace")
+    return (unquote_to_bytes(encoded) if b"%" in encoded else encoded).decode("utf-8", "replace")
 
 
 def _fields(event: Event) -> list[tuple[bytes, bytes]]:
     """The header fields, names in lower case; the event's own list of cookies becomes one field again."""
-    fields = [(_bytes(name).lower(), _bytes(value)) for name, value in (event.get("headers") or {}).items()]
+    fields = [(_name(name), _bytes(value)) for name, value in (event.get("headers") or {}).items()]
     cookies = event.get("cookies")
     if cookies:
         fields = [entry for entry in fields if entry[0] != b"cookie"]
         fields.append((b"cookie", _bytes("; ".join(cookies))))
     return fields
+
+
+@functools.lru_cache(maxsize=256)
+def _name(name: str) -> bytes:
+    # Nearly all requests have the same few.
+    return _bytes(name).lower()
 
 
 def _bytes(text: str) -> bytes:

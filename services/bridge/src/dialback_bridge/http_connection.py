@@ -6,6 +6,7 @@ The standard library's client blocks, and a thread for each poll would cost more
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -203,7 +204,9 @@ def _fail(answers: Iterable[Answer], error: HttpGone) -> None:
             answer.set_exception(error)
 
 
+@functools.lru_cache(maxsize=16)
 def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:
+    # Remembered, because all answers to our answers are the same. Nobody changes what is returned.
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     if not version.startswith("HTTP/1.") or not rest[:3].isdigit():

@@ -156,9 +156,9 @@ class StreamExchange(Exchange, BaseSink):
 
     def give(self, data: bytes) -> bool:
         stream = self._stream
-        if stream is None or self.gone is not None:
+        if stream is None:
             return False
-        if data:
+        if data and self.gone is None:
             stream.write(data)
         return self.gone is None and stream.has_room(ROOM)
 

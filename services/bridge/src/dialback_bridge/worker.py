@@ -23,7 +23,7 @@ from .receivers import Receivers
 from .runtime_client import Failure, PlatformGone, RuntimeClient
 from .user_frames import traceback_lines
 
-MAX_POLLS = 4
+MAX_POLLS = 8
 """How many `next` calls are outstanding at most."""
 
 MIN_POLLS = 2
