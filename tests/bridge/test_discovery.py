@@ -102,8 +102,8 @@ def test_an_explicit_kind_is_taken_at_its_word(folder: Path) -> None:
     assert find_entry(folder, "app:run", "lambda").kind is Kind.LAMBDA
     with pytest.raises(EntryError, match="`handler` is lambda, not asgi"):
         find_entry(folder, kind="asgi")
-    with pytest.raises(EntryError, match="unknown kind of handler 'wsgi'"):
-        find_entry(folder, kind="wsgi")
+    with pytest.raises(EntryError, match="unknown kind of handler 'cgi'"):
+        find_entry(folder, kind="cgi")
 
 
 @pytest.mark.parametrize(
