@@ -106,5 +106,3 @@ def current_invocation() -> CurrentInvocation:
     if found is None:
         raise NoInvocation("no invocation: this code runs outside of any request")
     return found
-
-

@@ -81,7 +81,7 @@ def _explicit(folder: Path, module_name: str, attribute: str, kind: str | None) 
     module = _load(folder, module_name)
     if attribute in METHODS and callable(getattr(module, attribute, None)):
         # One stands for all that the module has: otherwise a request with another method would find none.
-        return _methods(module, module_name)
+        return _methods(module)
     target: Any = module
     for part in attribute.split("."):
         if not hasattr(target, part):
@@ -97,7 +97,15 @@ def _explicit(folder: Path, module_name: str, attribute: str, kind: str | None) 
 
 def _pick(folder: Path, module_name: str, kind: str | None) -> Entry:
     module = _load(folder, module_name)
-    objections = []
+    try:
+        return choose(module, kind)
+    except EntryError as error:
+        raise EntryError(error.message, error.file or _relative(folder, module.__file__)) from None
+
+
+def choose(module: ModuleType, kind: str | None = None) -> Entry:
+    """The entry among what `module` exports. Raises EntryError."""
+    module_name, objections = module.__name__, []
     for attribute in EXPORTS:
         target = getattr(module, attribute, None)
         if target is None:
@@ -111,13 +119,13 @@ def _pick(folder: Path, module_name: str, kind: str | None) -> Entry:
             return Entry(f"{module_name}:{attribute}", found, target)
     if any(callable(getattr(module, name, None)) for name in METHODS):
         if kind in (None, Kind.FETCH.value):
-            return _methods(module, module_name)
+            return _methods(module)
         objections.append(f"functions named after methods are {Kind.FETCH.value}, not {kind}")
     reasons = "; ".join(objections) or f"it exports none of {', '.join(EXPORTS)}"
-    raise EntryError(f"no entry: {reasons}. Wanted: {WANTED}", _relative(folder, module.__file__))
+    raise EntryError(f"no entry: {reasons}. Wanted: {WANTED}")
 
 
-def _methods(module: ModuleType, module_name: str) -> Entry:
+def _methods(module: ModuleType) -> Entry:
     """The functions of `module` that are named after methods, as one entry under the first one's name."""
     found = {}
     for name in METHODS:
@@ -127,7 +135,7 @@ def _methods(module: ModuleType, module_name: str) -> Entry:
             if not isinstance(kind, Kind):
                 raise EntryError(kind, os.path.basename(module.__file__ or "") or None)
             found[name] = target
-    return Entry(f"{module_name}:{next(iter(found))}", Kind.FETCH, found)
+    return Entry(f"{module.__name__}:{next(iter(found))}", Kind.FETCH, found)
 
 
 def _load(folder: Path, name: str) -> ModuleType:

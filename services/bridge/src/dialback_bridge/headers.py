@@ -55,8 +55,9 @@ class Headers(MutableMapping[str, str]):
 
     def append(self, name: str, value: str) -> None:
         """Add a value beside those that the name has; so that two `set-cookie` are two."""
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"a header's name and value are str, not {type(name).__name__} and {type(value).__name__}")
+        for each in (name, value):
+            if not isinstance(each, str):
+                raise TypeError(f"a header's name and value are str, not {type(each).__name__}")
         self._pairs.append((name.lower(), value))
 
     def getlist(self, name: str) -> list[str]:

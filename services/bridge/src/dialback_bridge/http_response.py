@@ -1,6 +1,6 @@
 """Reads an HTTP/1.1 response as it is written, cut anywhere: RFC 9112, with no socket and no clock.
 
-For code that writes its answer as raw HTTP. Bytes in, events out: an `Interim` head (1xx), the final `Head`, parts of the
+For code that writes its answer as raw HTTP. Bytes in, events out: interim heads (1xx), the head, parts of the
 body, free of their framing. What the head says about framing is taken off: the chunked coding is decoded, hop-by-hop
 fields are dropped, Content-Length is kept and held against what comes.
 """
@@ -79,10 +79,10 @@ class ResponseReader:
         if self._dropped and not self._is_head and self.head.status not in rules.BODYLESS:
             raise InvalidHttp(f"the handler wrote {self._dropped} bytes behind the end of its response")
 
-    # --- steps: each takes from the buffer what it can, and says whether it took anything ------------------------------
+    # --- steps: each takes from the buffer what it can, and says whether it took anything -----------------------------
 
     def _read_head(self, events: list[Event]) -> bool:
-        end, size = self._buffer.find(b"\r\n\r\n"), 4
+        end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > MAX_HEAD:
                 raise InvalidHttp(f"the response's head is longer than {MAX_HEAD} bytes")
@@ -90,7 +90,7 @@ class ResponseReader:
                 raise InvalidHttp("what the handler wrote does not begin with a status: it called no send_response")
             return False
         lines = bytes(self._buffer[:end]).split(b"\r\n")
-        del self._buffer[: end + size]
+        del self._buffer[: end + 4]
         head = _head(lines)
         if head.interim:
             events.append(head)

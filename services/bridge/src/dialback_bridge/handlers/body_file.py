@@ -11,6 +11,7 @@ from .threads import LoopCaller
 BUFFER = 64 * 1024
 """Bytes that are taken in advance of what was asked for, at most."""
 
+
 class RawBody(io.RawIOBase):
     """Reads one part after the other; the client is asked for more only when the last one was taken.
 

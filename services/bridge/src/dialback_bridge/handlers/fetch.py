@@ -8,7 +8,7 @@ is closed when nobody wants the rest; synchronous ones in the thread in which th
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, Callable
 from typing import Any
 
 from dialback_wire.fields import BODYLESS
@@ -85,7 +85,7 @@ class FetchHandler(Handler):
         if not response.streams:
             await answer.whole(response)
         elif isinstance(response.body, AsyncIterable):
-            await answer.stream(response, aiter(response.body))
+            await answer.stream(response)
         else:
             call = LoopCaller()
             await self._threads.run(lambda: answer.stream_in_thread(response, call))
@@ -114,20 +114,20 @@ class FetchAnswer:
             await self._exchange.write(body)
         self._exchange.finish()
 
-    async def stream(self, response: Response, items: AsyncIterator[Any]) -> None:
+    async def stream(self, response: Response) -> None:
         """One whose items come."""
         if self._begin(response):
-            await pull_async(items, lambda item: self._take(response, item))
+            await pull_async(response.body, lambda item: self._take(response, item))
             self._end(response)
             return
-        close = getattr(items, "aclose", None) or getattr(response.body, "aclose", None)
+        close = getattr(response.body, "aclose", None)
         if close is not None:
             await close()
 
     def stream_in_thread(self, response: Response, call: LoopCaller) -> None:
         """As `stream`, for a synchronous iterable, from the thread in which it is to run."""
         if call(self._begins(response)):
-            pull(iter(response.body), lambda item: self._take(response, item), call)
+            pull(response.body, lambda item: self._take(response, item), call)
             call(self._ends(response))
             return
         close = getattr(response.body, "close", None)

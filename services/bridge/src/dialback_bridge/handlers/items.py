@@ -7,7 +7,7 @@ charset=utf-8` for a str, `application/octet-stream` for bytes, `application/x-n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any
 
 from .. import lambda_values
@@ -34,27 +34,31 @@ def encode(item: Any) -> bytes:
     return lambda_values.to_json(item) + b"\n"
 
 
-def pull(items: Iterator[Any], take: Callable[[Any], Awaitable[None]], call: LoopCaller) -> None:
-    """Give each item to `take` on the loop, and close the iterator: all in the thread that calls."""
+def pull(items: Iterable[Any], take: Callable[[Any], Awaitable[None]], call: LoopCaller) -> None:
+    """Give each item to `take` on the loop, and close what was iterated over: all in the thread that calls."""
 
     async def taken(item: Any) -> None:
         await take(item)
 
+    iterator = iter(items)
     try:
-        for item in items:
+        for item in iterator:
             call(taken(item))
     finally:
-        close = getattr(items, "close", None)
-        if close is not None:
-            close()
+        for each in {id(iterator): iterator, id(items): items}.values():
+            close = getattr(each, "close", None)
+            if close is not None:
+                close()
 
 
-async def pull_async(items: AsyncIterator[Any], take: Callable[[Any], Awaitable[None]]) -> None:
+async def pull_async(items: AsyncIterable[Any], take: Callable[[Any], Awaitable[None]]) -> None:
     """As `pull`, on the loop."""
+    iterator = aiter(items)
     try:
-        async for item in items:
+        async for item in iterator:
             await take(item)
     finally:
-        close = getattr(items, "aclose", None)
-        if close is not None:
-            await close()
+        for each in {id(iterator): iterator, id(items): items}.values():
+            close = getattr(each, "aclose", None)
+            if close is not None:
+                await close()

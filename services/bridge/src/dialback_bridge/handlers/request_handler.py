@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..event import EventError, HttpRequest, http_request
-from ..exchange import Exchange
+from ..exchange import ClientGone, Exchange
 from ..http_response import InvalidHttp, ResponseHead, ResponseReader
 from .base import Handler, HandlerFailed
 from .body_file import body_file
@@ -83,6 +83,8 @@ class RawAnswer:
         try:
             self._reader.close()
         except InvalidHttp as error:
+            if self._exchange.gone is not None:
+                raise ClientGone("the client has gone") from None
             raise HandlerFailed(str(error)) from None
         self._call(self._finish())
 
