@@ -106,6 +106,8 @@ class PlayedPlatform(BaseSink):
         """What the runtime API was told."""
         self.token = tokens.mint("test", sent.id, os.urandom(32))[0].decode()
         self.serving: asyncio.Task[None] | None = None
+        self.is_bodyless = False
+        """Whether the head is all that a client gets, as in an answer to HEAD; the wire ends such a stream CANCELLED."""
         self._length: int | None = None
         self._stream: Stream | None = None
         self._upload: asyncio.Task[None] | None = None
@@ -186,7 +188,7 @@ class PlayedPlatform(BaseSink):
             self._stream.cancel(Reason.PROTOCOL, self.invalid)
         else:
             if not rules.has_body(self.sent.method.encode(), head.status):
-                self._length = None
+                self._length, self.is_bodyless = None, True
                 self._stream.cancel(Reason.NO_BODY)
         self.changed.wake()
 

@@ -62,7 +62,7 @@ class StreamedResponse:
     @property
     def status(self) -> int:
         """The status. A function that failed before its head has the one that the client would get: 500, 502, 504."""
-        self._call(self._has_head())
+        self._await_head()
         platform = self._platform
         if platform.head is not None:
             return platform.head.status
@@ -73,7 +73,7 @@ class StreamedResponse:
     @property
     def headers(self) -> Headers:
         """The head's fields; none when the function failed before it."""
-        self._call(self._has_head())
+        self._await_head()
         head = self._platform.head
         return Headers.of(head.fields if head is not None else ())
 
@@ -88,10 +88,18 @@ class StreamedResponse:
         """The responses with a status of 1xx that came."""
         return [(info.status, Headers.of(info.fields)) for info in self._platform.infos]
 
-    async def _has_head(self) -> None:
+    def _await_head(self) -> None:
+        if not self._has_head:
+            self._call(self._until_head())
+
+    @property
+    def _has_head(self) -> bool:
         platform = self._platform
-        while platform.head is None and not platform.over and not platform.invalid:
-            await platform.changed.wait()
+        return platform.head is not None or platform.over or bool(platform.invalid)
+
+    async def _until_head(self) -> None:
+        while not self._has_head:
+            await self._platform.changed.wait()
 
     # --- the body -----------------------------------------------------------------------------------------------------
 
@@ -164,10 +172,11 @@ class StreamedResponse:
 
         What was not read by then does not come any more: a function whose window is full is never over.
         """
-        self._call(self._is_over())
+        if self._platform.answer is None:
+            self._call(self._until_over())
         return self.verdict
 
-    async def _is_over(self) -> None:
+    async def _until_over(self) -> None:
         while self._platform.answer is None:
             await self._platform.changed.wait()
 
@@ -183,6 +192,8 @@ class StreamedResponse:
             return "truncated" if platform.lost else ""
         if platform.end.verdict is Verdict.OK and platform.is_short:
             return "truncated"
+        if platform.end.verdict is Verdict.CANCELLED and platform.is_bodyless:
+            return "ok"
         return platform.end.verdict.name.lower()
 
     @property
