@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.bridge.fakes import Platform, http_event
 
 import dialback_bridge
 from dialback_bridge import NoInvocation, current_invocation, wait_until
 from dialback_bridge.testing import TestClient
-from tests.bridge.fakes import Platform, http_event
 
 BOUND = 10.0
 

@@ -21,6 +21,11 @@ async def collect(stream: Any) -> list[Any]:
     return [item async for item in stream]
 
 
+async def into(seen: list[Any], stream: Any) -> None:
+    async for item in stream:
+        seen.append(item)
+
+
 async def endless(closed: asyncio.Event | threading.Event, begun: list[Any] | None = None) -> AsyncIterator[int]:
     try:
         number = 0
@@ -109,10 +114,10 @@ async def test_a_failing_source_is_told_in_a_last_event_and_raised() -> None:
         yield "one"
         raise ValueError("out of luck")
 
-    parts = []
+    parts: list[bytes] = []
+    stream = event_stream(source())
     with pytest.raises(ValueError, match="out of luck"):
-        async for part in event_stream(source()):
-            parts.append(part)
+        await into(parts, stream)
     assert parts[0] == b"data: one\n\n"
     name, data = parts[1].decode().split("\n")[:2]
     assert name == "event: error"
@@ -208,9 +213,7 @@ def test_a_stream_ends_cleanly_shortly_before_the_deadline() -> None:
 def test_a_busy_stream_ends_before_the_deadline_too() -> None:
     closed = threading.Event()
     with TestClient(lambda request: event_stream(endless(closed)), deadline=0.3) as client:
-        with client.stream("GET", "/") as response:
-            response.read()
-            assert response.wait_over() == "ok"
+        assert client.get("/").verdict == "ok"
     assert closed.is_set()
 
 
@@ -268,16 +271,16 @@ def test_events_stream_in_every_style_from_every_kind_of_source(style: Any, is_a
             closed.set()
 
     kind = None if style is not asgi_style else "asgi"
-    with TestClient(style(asynchronous if is_async else synchronous), kind=kind) as client:
-        with client.stream("GET", "/") as response:
-            assert response.headers["content-type"] == "text/event-stream"
-            assert response.read_chunk().data == b"data: one\n\n"
-            assert response.read_chunk().data == HEARTBEAT
-            go_on.set()
-            while b"more" not in response.body:
-                assert response.read_chunk()
-            response.leave()
-            assert closed.wait(BOUND)
+    client = TestClient(style(asynchronous if is_async else synchronous), kind=kind)
+    with client, client.stream("GET", "/") as response:
+        assert response.headers["content-type"] == "text/event-stream"
+        assert response.read_chunk().data == b"data: one\n\n"
+        assert response.read_chunk().data == HEARTBEAT
+        go_on.set()
+        while b"more" not in response.body:
+            assert response.read_chunk()
+        response.leave()
+        assert closed.wait(BOUND)
 
 
 # --- JSON Lines -------------------------------------------------------------------------------------------------------
@@ -372,10 +375,9 @@ async def test_when_one_fails_the_others_are_cancelled_and_what_came_before_is_g
         finally:
             closed.set()
 
-    seen = []
+    seen: list[str] = []
     with pytest.raises(LookupError):
-        async for item in merge(fails(), waits()):
-            seen.append(item)
+        await into(seen, merge(fails(), waits()))
     assert (seen, closed.is_set()) == (["before"], True)
 
 

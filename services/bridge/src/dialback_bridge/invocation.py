@@ -23,7 +23,7 @@ from .background import Background
 from .buffered_exchange import BufferedExchange
 from .event import EventError, Stamp, decode_event, take_stamp
 from .exchange import AnswerError, ClientGone, Exchange
-from .failures import below_bridge, cause, describe, follows_from_leaving
+from .failures import below_bridge, cause, describe, follows_from_leaving, let_go
 from .handlers.base import Handler, HandlerFailed
 from .receivers import CallbackRefused, CallbackUnreachable
 from .runtime_client import AnswerTooLarge, Delivery, Failure
@@ -242,10 +242,12 @@ class Invocations:
                 return HandlerFailed("the handler was cancelled by its own code")
             raise
         except (ClientGone, AnswerError) as error:
+            let_go(error)
             return error
         except BaseException as error:  # SystemExit too: one invocation must not take the others with it
             if exchange.cut is None and not follows_from_leaving(error):
                 self._log_failure(error)
+            let_go(error)
             return error
         return None
 

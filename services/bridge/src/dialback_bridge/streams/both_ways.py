@@ -20,7 +20,9 @@ class BothWays(ABC):
 
     @abstractmethod
     def items(self) -> AsyncGenerator[Any, None]:
-        """What is iterated over, made anew."""
+        """What is iterated over, made anew. It must not hold this object, or the two would be a ring, and what a
+        framework drops would be closed at some later time.
+        """
 
     def __aiter__(self) -> AsyncIterator[Any]:
         if self._asynchronous is None:

@@ -88,6 +88,7 @@ def event_stream(source: Source, *, heartbeat: float | None = 15, retry: int | N
 
         return event_stream(ticks())                                            # fetch
         return StreamingResponse(events, headers=events.headers)                # Starlette, FastAPI
+        return StreamingHttpResponse(aiter(events), headers=events.headers)     # Django under ASGI
         return flask.Response(events, headers=events.headers)                   # Flask
 
     Raises TypeError for what is no source, ValueError for a `heartbeat` that is not positive.
@@ -105,38 +106,48 @@ class EventStream(BothWays, Response):
         BothWays.__init__(self, source)
         self.headers = Headers({"content-type": TYPE, "cache-control": UNTOUCHED})
         self.status = 200
-        self.body = self
         self._heartbeat = heartbeat
         self._retry = retry
 
-    async def items(self) -> AsyncGenerator[bytes, None]:
-        close_at = _close_at()
-        if self._retry is not None:
-            yield Event(retry=self._retry).encode()
-        fan = Fan(self.sources, one_lane=True, size=1)
-        silent_since = time.monotonic()
-        try:
-            while not fan.over:
-                left = None if close_at is None else close_at - time.time()
-                if left is not None and left <= 0:
-                    return
-                found = fan.take()
-                if found is not None:
-                    if found[0] is not None:
-                        yield as_event(found[0]).encode()
-                        silent_since = time.monotonic()
-                    continue
-                patience = None if self._heartbeat is None else silent_since + self._heartbeat - time.monotonic()
-                if patience is not None and patience <= 0:
-                    yield HEARTBEAT
+    @property
+    def body(self) -> EventStream:
+        """The stream itself."""
+        return self
+
+    def items(self) -> AsyncGenerator[bytes, None]:
+        return _events(self.sources, self._heartbeat, self._retry)
+
+
+async def _events(
+    sources: tuple[Source, ...], heartbeat: float | None, retry: int | None
+) -> AsyncGenerator[bytes, None]:
+    close_at = _close_at()
+    if retry is not None:
+        yield Event(retry=retry).encode()
+    fan = Fan(sources, one_lane=True, size=1)
+    silent_since = time.monotonic()
+    try:
+        while not fan.over:
+            left = None if close_at is None else close_at - time.time()
+            if left is not None and left <= 0:
+                return
+            found = fan.take()
+            if found is not None:
+                if found[0] is not None:
+                    yield as_event(found[0]).encode()
                     silent_since = time.monotonic()
-                else:
-                    await fan.wait(min((each for each in (patience, left) if each is not None), default=None))
-        except Exception as error:
-            yield Event({"type": type(error).__name__, "message": str(error)}, event="error").encode()
-            raise
-        finally:
-            await fan.stop()
+                continue
+            patience = None if heartbeat is None else silent_since + heartbeat - time.monotonic()
+            if patience is not None and patience <= 0:
+                yield HEARTBEAT
+                silent_since = time.monotonic()
+            else:
+                await fan.wait(min((each for each in (patience, left) if each is not None), default=None))
+    except Exception as error:
+        yield Event({"type": type(error).__name__, "message": str(error)}, event="error").encode()
+        raise
+    finally:
+        await fan.stop()
 
 
 def _close_at() -> float | None:

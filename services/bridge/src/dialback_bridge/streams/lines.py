@@ -24,6 +24,7 @@ def json_lines(source: Source) -> JsonLines:
 
         return json_lines(rows())                                               # fetch
         return StreamingResponse(lines, headers=lines.headers)                  # Starlette, FastAPI
+        return StreamingHttpResponse(aiter(lines), headers=lines.headers)       # Django under ASGI
         return flask.Response(lines, headers=lines.headers)                     # Flask
     """
     check_source(source)
@@ -37,16 +38,24 @@ class JsonLines(BothWays, Response):
         BothWays.__init__(self, source)
         self.headers = Headers({"content-type": TYPE, "cache-control": UNTOUCHED})
         self.status = 200
-        self.body = self
 
-    async def items(self) -> AsyncGenerator[Any, None]:
-        fan = Fan(self.sources, one_lane=True, size=1)
-        try:
-            while not fan.over:
-                found = fan.take()
-                if found is None:
-                    await fan.wait()
-                elif found[0] is not None:
-                    yield lambda_values.to_json(found[0]) + b"\n"
-        finally:
-            await fan.stop()
+    @property
+    def body(self) -> JsonLines:
+        """The stream itself."""
+        return self
+
+    def items(self) -> AsyncGenerator[Any, None]:
+        return _lines(self.sources)
+
+
+async def _lines(sources: tuple[Source, ...]) -> AsyncGenerator[bytes, None]:
+    fan = Fan(sources, one_lane=True, size=1)
+    try:
+        while not fan.over:
+            found = fan.take()
+            if found is None:
+                await fan.wait()
+            elif found[0] is not None:
+                yield lambda_values.to_json(found[0]) + b"\n"
+    finally:
+        await fan.stop()

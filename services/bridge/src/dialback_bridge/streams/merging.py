@@ -39,14 +39,18 @@ class Merged(BothWays):
         super().__init__(*sources)
         self._order = order
 
-    async def items(self) -> AsyncGenerator[Any, None]:
-        fan = Fan(self.sources, one_lane=self._order == "arrival", size=BUFFER)
-        try:
-            while not fan.over:
-                found = fan.take()
-                if found is None:
-                    await fan.wait()
-                else:
-                    yield found[0]
-        finally:
-            await fan.stop()
+    def items(self) -> AsyncGenerator[Any, None]:
+        return _merged(self.sources, self._order)
+
+
+async def _merged(sources: tuple[Source, ...], order: str) -> AsyncGenerator[Any, None]:
+    fan = Fan(sources, one_lane=order == "arrival", size=BUFFER)
+    try:
+        while not fan.over:
+            found = fan.take()
+            if found is None:
+                await fan.wait()
+            else:
+                yield found[0]
+    finally:
+        await fan.stop()

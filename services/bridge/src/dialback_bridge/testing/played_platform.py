@@ -107,7 +107,7 @@ class PlayedPlatform(BaseSink):
         self.token = tokens.mint("test", sent.id, os.urandom(32))[0].decode()
         self.serving: asyncio.Task[None] | None = None
         self.is_bodyless = False
-        """Whether the head is all that a client gets, as in an answer to HEAD; the wire ends such a stream CANCELLED."""
+        """Whether the head is all that a client gets (HEAD, 204, 304). The wire ends such a stream CANCELLED."""
         self._length: int | None = None
         self._stream: Stream | None = None
         self._upload: asyncio.Task[None] | None = None
