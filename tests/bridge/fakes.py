@@ -383,10 +383,10 @@ class Platform:
 
     @property
     def url(self) -> str:
-        return f"ws+unix://{self.receiver_path}"
+        return f"unix://{self.receiver_path}"
 
     def allow(self) -> tuple[Target, ...]:
-        targets = [Target("ws+unix", path=self.receiver_path)]
+        targets = [Target("unix", path=self.receiver_path)]
         if self.receiver.port:
             targets.append(Target("ws", "127.0.0.1", self.receiver.port))
         return tuple(targets)

@@ -249,7 +249,7 @@ async def test_what_answers_and_is_no_receiver_is_unreachable(bench: Platform, a
     server = await raw_server(bench.folder / "odd", answer)
     try:
         with pytest.raises(DialFailed):
-            await dial(Target("ws+unix", path=str(bench.folder / "odd")), "t", BOUND)
+            await dial(Target("unix", path=str(bench.folder / "odd")), "t", BOUND)
     finally:
         server.close()
 
@@ -299,9 +299,9 @@ def canary() -> tuple[socket.socket, int]:
         "ws://127.0.0.1:{allowed}/callback/v1\r\nX: y",
         "ws://127.0.0.1:0{canary}00/callback/v1",
         "ws://127.0.0.1:99999/callback/v1",
-        "ws+unix://{folder}/other",
-        "ws+unix://{folder}/../{name}/receiver",
-        "ws+unix://host{folder}/receiver",
+        "unix://{folder}/other",
+        "unix://{folder}/../{name}/receiver",
+        "unix://host{folder}/receiver",
         "",
         "//127.0.0.1",
     ],
@@ -340,17 +340,17 @@ async def test_proxies_of_the_environment_are_not_used(bench: Platform, monkeypa
 
 def test_an_allowed_url_yields_the_lists_own_entry() -> None:
     unix, tcp, other = (
-        Target("ws+unix", path="/run/r.sock"),
+        Target("unix", path="/run/r.sock"),
         Target("ws", "10.0.0.1", 8082),
         Target("wss", "h", 443, "/x"),
     )
     allowed = AllowList([unix, tcp, other])
-    assert allowed.pick("ws+unix:///run/r.sock") is unix
+    assert allowed.pick("unix:///run/r.sock") is unix
     assert allowed.pick("ws://10.0.0.1:8082/callback/v1") is tcp
     assert allowed.pick("ws://10.0.0.1:8082") is tcp
     assert allowed.pick("wss://h/x") is other
     assert (tcp.authority, tcp.request_path, other.request_path) == ("10.0.0.1:8082", "/callback/v1", "/x")
-    assert [str(target) for target in (unix, other)] == ["ws+unix:///run/r.sock", "wss://h:443/x"]
+    assert [str(target) for target in (unix, other)] == ["unix:///run/r.sock", "wss://h:443/x"]
     with pytest.raises(CallbackNotAllowed):
         allowed.pick("wss://h/y")
 

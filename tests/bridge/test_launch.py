@@ -24,7 +24,7 @@ LINE: dict[str, Any] = {
     "kind": "asgi",
     "concurrency": 7,
     "callback_socket": "each",
-    "allow": [{"scheme": "ws+unix", "host": "", "port": 0, "path": "/run/x/receiver.sock"}],
+    "allow": [{"scheme": "unix", "host": "", "port": 0, "path": "/run/x/receiver.sock"}],
     "dial_timeout": 2,
     "cancel_grace": 0.25,
     "function": "hello",
@@ -48,7 +48,7 @@ def test_the_line_on_the_control_descriptor_is_the_configuration() -> None:
     assert environ == {"KEPT": "1"}
     assert (launch.secret, launch.runtime_socket, launch.runtime_address) == ("s3cret", "/run/x/runtime.sock", None)
     assert (launch.entry, launch.kind, launch.concurrency, launch.keep_socket) == ("app:app", "asgi", 7, False)
-    assert launch.allow == (Target("ws+unix", path="/run/x/receiver.sock"),)
+    assert launch.allow == (Target("unix", path="/run/x/receiver.sock"),)
     assert (launch.dial_timeout, launch.cancel_grace) == (2.0, 0.25)
     assert (launch.control_fd, launch.log_fd) == (reading, log_writing)
     assert not os.get_inheritable(reading)

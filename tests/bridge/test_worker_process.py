@@ -61,7 +61,7 @@ class WorkerProcess:
             "entry": None,
             "kind": None,
             "concurrency": 4,
-            "allow": [{"scheme": "ws+unix", "host": "", "port": 0, "path": bench.receiver_path}],
+            "allow": [{"scheme": "unix", "host": "", "port": 0, "path": bench.receiver_path}],
             **change,
         }
         os.write(self.control, json.dumps(line).encode() + b"\n")

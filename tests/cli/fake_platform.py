@@ -65,7 +65,7 @@ TRACE: dict[str, Any] = {
         ],
     },
     "blocked": {"client_ms": 0.0, "worker_ms": 240.2},
-    "payload": {"version": "2.0", "dialback": {"token": f"db1_r1_{ID}_{SECRET}", "url": "ws+unix:///r.sock"}},
+    "payload": {"version": "2.0", "dialback": {"token": f"db1_r1_{ID}_{SECRET}", "url": "unix:///r.sock"}},
     "frames": [
         {"t": 131.0, "hop": "runtime", "direction": "down", "stream": None, "type": "PAYLOAD", "size": 812},
         {"t": 139.0, "hop": "socket", "direction": "up", "stream": 1, "type": "OPEN", "size": 130},

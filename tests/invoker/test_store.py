@@ -114,6 +114,14 @@ async def test_summaries_are_short_and_newest_first(store: Store) -> None:
     assert await store.invocation("nothing") is None
 
 
+async def test_a_trace_that_is_but_a_summary_has_empty_details(store: Store) -> None:
+    short = {key: value for key, value in trace(1).items() if key not in ("marks", "payload")}
+    await store.add_invocations([short])
+    found = await store.invocation("last")
+    assert found is not None
+    assert (found["id"], found["marks"], found["frames"], found["payload"]) == (short["id"], [], [], None)
+
+
 async def test_logs_are_the_last_lines_in_their_order(store: Store) -> None:
     await store.add_logs([line(n) for n in range(1, 6)])
     await store.add_logs([line(6, "other")])

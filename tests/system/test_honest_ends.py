@@ -30,7 +30,7 @@ def test_a_worker_killed_before_the_head_is_a_502_within_a_second(shared: Platfo
         response = answer.result(10)
     assert response.status_code == 502
     assert time.monotonic() - killed < 1.0
-    assert response.json()["error"]["code"] == "worker_lost"
+    assert response.json()["error"]["code"] == "worker_died"
     assert shared.notes(tag) == ["called"]
 
 

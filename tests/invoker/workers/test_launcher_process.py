@@ -29,7 +29,7 @@ async def test_a_worker_gets_its_own_environment_and_nothing_of_ours(
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy")
     env = {"GREETING": "hello", "TZ": "Europe/Vienna", "AWS_SECRET": "no", "DIALBACK_X": "no", "": "no", "A=B": "no"}
-    pool = platform.pool(spec={"env": env, "memory_mb": 100, "allow": (AllowedUrl("ws+unix", path="/r.sock"),)})
+    pool = platform.pool(spec={"env": env, "memory_mb": 100, "allow": (AllowedUrl("unix", path="/r.sock"),)})
     seen = await platform.call(pool, do="look")
     worker = pool.workers[0]
     folder = run_dir / "workers" / worker.id
@@ -51,7 +51,7 @@ async def test_a_worker_gets_its_own_environment_and_nothing_of_ours(
         "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/hello",
         "AWS_LAMBDA_LOG_STREAM_NAME": worker.id,
     }
-    assert seen["config"]["allow"] == [{"scheme": "ws+unix", "host": "", "port": 0, "path": "/r.sock"}]
+    assert seen["config"]["allow"] == [{"scheme": "unix", "host": "", "port": 0, "path": "/r.sock"}]
     assert seen["config"]["worker"] == worker.id
     assert seen["config"]["memory_mb"] == 100
 

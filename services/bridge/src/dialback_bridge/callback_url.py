@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from dialback_wire.payload import CALLBACK_PATH
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
-_UNIX = re.compile(r"ws\+unix://(/[\x21-\x7e]+)")
+_UNIX = re.compile(r"unix://(/[\x21-\x7e]+)")
 _TCP = re.compile(r"(wss?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(/[\x21-\x7e]*)?")
 _FORBIDDEN = frozenset("?#\\@%")
 
@@ -28,7 +28,7 @@ class CallbackNotAllowed(Exception):
 class Target:
     """A receiver's address.
 
-    `scheme` is `ws`, `wss` or `ws+unix`. For `ws+unix`, `path` is the socket's path in the file system and host and
+    `scheme` is `ws`, `wss` or `unix`. For `unix`, `path` is the socket's path in the file system and host and
     port are empty; for the others it is the path of the upgrade request, and an empty one in the allow-list stands for
     Dialback's own, `/callback/v1`.
     """
@@ -40,24 +40,24 @@ class Target:
 
     @property
     def request_path(self) -> str:
-        """The path that the upgrade request asks for."""
-        return CALLBACK_PATH if self.scheme == "ws+unix" else self.path or CALLBACK_PATH
+        """The path that the upgrade request asks for; of no use to a Unix socket."""
+        return self.path or CALLBACK_PATH
 
     @property
     def authority(self) -> str:
         """What the Host field says."""
-        return "localhost" if self.scheme == "ws+unix" else f"{self.host}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"ws+unix://{self.path}" if self.scheme == "ws+unix" else f"{self.scheme}://{self.authority}{self.path}"
+        return f"unix://{self.path}" if self.scheme == "unix" else f"{self.scheme}://{self.authority}{self.path}"
 
 
 def parse_target(url: str) -> Target:
-    """`url` taken apart. Raises ValueError for anything but a plain `ws:`, `wss:` or `ws+unix:` URL."""
+    """`url` taken apart. Raises ValueError for anything but a plain `unix:`, `ws:` or `wss:` URL."""
     if len(url) <= 2048 and not _FORBIDDEN & set(url):
         unix = _UNIX.fullmatch(url)
         if unix is not None:
-            return Target("ws+unix", path=unix.group(1))
+            return Target("unix", path=unix.group(1))
         tcp = _TCP.fullmatch(url)
         if tcp is not None:
             scheme, host, port, path = tcp.groups()
@@ -65,7 +65,7 @@ def parse_target(url: str) -> Target:
             if 0 < number < 65536:
                 return Target(scheme, host, number, path or "")
     raise ValueError(
-        "a callback URL is ws://HOST[:PORT][/PATH], wss://HOST[:PORT][/PATH] or ws+unix:///PATH, nothing more"
+        "a callback URL is ws://HOST[:PORT][/PATH], wss://HOST[:PORT][/PATH] or unix:///PATH, nothing more"
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Tap = Callable[[bool, int, int], None]
 """Is told of every frame of a stream: whether it was sent (or came), its type, the size of its payload in bytes."""
 
+_NOBODY = BaseSink()
 _DATA = int(FrameType.DATA)
 _WINDOW = int(FrameType.WINDOW)
 _BODY_FRAMES = frozenset({FrameType.DATA, FrameType.TRAILERS, FrameType.END})
@@ -292,7 +293,12 @@ class Stream:
 
     def left(self) -> None:
         """The carrier took our END. For the mux."""
-        self._mux.tell(self, self.sink.on_closed)
+        self._mux.tell(self, self._let_go().on_closed)
+
+    def _let_go(self) -> StreamSink:
+        """The sink, for its last word. Without it the stream and its owner are no ring for the garbage collector."""
+        sink, self.sink, self.tap = self.sink, _NOBODY, None
+        return sink
 
     def _drop(self) -> None:
         self._outbox.drop()
@@ -379,7 +385,7 @@ class Stream:
         except StreamViolation as violation:
             code, reason = Refusal.UNAVAILABLE, str(violation)
         self._close()
-        self.sink.on_refuse(code, reason)
+        self._let_go().on_refuse(code, reason)
 
     def _receive_end(self, payload: bytes) -> None:
         """The response ended. An END that lies is a failure, and still the last frame of its stream."""
@@ -393,7 +399,7 @@ class Stream:
         except StreamViolation as violation:
             end = End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", str(violation))
         self._close()
-        self.sink.on_end(end)
+        self._let_go().on_end(end)
 
     def _receive_cancel(self, payload: bytes) -> None:
         reason, detail = frames.decode_cancel(payload)
@@ -428,7 +434,7 @@ class Stream:
         cancelled = self._response is Response.CANCELLING
         self._give_up(Reason.PROTOCOL, Verdict.PROTOCOL, "protocol_violation", why)
         if self._asks:
-            sink, self.sink = self.sink, BaseSink()
+            sink, self.sink = self.sink, _NOBODY
             end = End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", why)
             self._mux.tell(self, sink.on_end, end)
             return
@@ -440,7 +446,7 @@ class Stream:
         """This side cannot go on with the stream (its sink raised). For the mux."""
         if not self.over:
             self._give_up(Reason.KILLED, Verdict.ERROR, "internal_error", why)
-            sink, self.sink = self.sink, BaseSink()
+            sink, self.sink = self.sink, _NOBODY
             self._mux.tell(self, sink.on_lost, why)
 
     def _give_up(self, reason: Reason, verdict: Verdict, code: str, why: str) -> None:
@@ -461,5 +467,5 @@ class Stream:
     def lose(self, why: str) -> None:
         """The carrier is gone. For the mux."""
         self._close()
-        sink, self.sink = self.sink, BaseSink()
+        sink = self._let_go()
         self._mux.tell(self, sink.on_lost, why)

@@ -53,4 +53,4 @@ class CallbackSource(BaseSink):
 
     def on_lost(self, why: str) -> None:
         """The socket died under the stream: a FIN is not a success."""
-        self._exchange.end(End(Verdict.TRUNCATED, 0, 502, "worker_lost", why))
+        self._exchange.source_lost(why)

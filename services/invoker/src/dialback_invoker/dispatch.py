@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from dialback_invoker import buffered, routing, stamp
@@ -24,7 +24,7 @@ from dialback_invoker.timeline import Timeline
 from dialback_invoker.trace import Invocation
 from dialback_invoker.upload import UploadBroken
 from dialback_wire import payload
-from dialback_wire.fields import RUN_TICKET, first, without
+from dialback_wire.fields import RUN_TICKET, first
 from dialback_wire.messages import Reason as CancelReason
 from dialback_wire.messages import Refusal, Request, Verdict
 from dialback_wire.sink import StreamSink
@@ -138,6 +138,7 @@ class Dispatch:
             exchange.fail(Failure(Verdict.ERROR, "I", 500, "internal_error", type(error).__name__, CancelReason.KILLED))
         invocation.outcome = await exchange.outcome
         self._record(invocation)
+        exchange.let_go()
 
     async def _serve(self, invocation: Invocation, exchange: Exchange) -> None:
         route, mode = self._route(invocation)
@@ -184,21 +185,23 @@ class Dispatch:
     async def _lease(self, invocation: Invocation, exchange: Exchange, deployment: Deployment) -> Lease:
         """A worker's slot. The wait ends with the client's patience, and with the queue's."""
         exchange.phase = "Q"
-        with self._admission.queued(deployment.function):
-            while True:
-                invocation.deployment = deployment.id
-                waiting = self._wait_for_slot(exchange, self._pool_of(deployment))
-                try:
-                    lease = await _unless_over(exchange, waiting)
-                except Overloaded as error:
-                    following = self._find(deployment.function)
-                    if error.code != "retired" or following is deployment:
-                        raise
-                    # Superseded between the look and the lease. No worker was asked, so this is no retry.
-                    deployment = following
-                    continue
-                invocation.worker, invocation.cold = lease.worker.id, lease.cold
-                return lease
+        while True:
+            invocation.deployment = deployment.id
+            pool = self._pool_of(deployment)
+            try:
+                lease = pool.lease_now(exchange.timeline.mark)
+                if lease is None:
+                    with self._admission.queued(deployment.function):
+                        lease = await _unless_over(exchange, self._wait_for_slot(exchange, pool))
+            except Overloaded as error:
+                following = self._find(deployment.function)
+                if error.code != "retired" or following is deployment:
+                    raise
+                # Superseded between the look and the lease. No worker was asked, so this is no retry.
+                deployment = following
+                continue
+            invocation.worker, invocation.cold = lease.worker.id, lease.cold
+            return lease
 
     async def _wait_for_slot(self, exchange: Exchange, pool: Pool) -> Lease:
         try:
@@ -225,7 +228,7 @@ class Dispatch:
         if invocation.mode != "buffered":
             token = self._pending.mint(request.id, invocation.worker, exchange)
             callback = stamp.Callback(self._callback_url, token, plan, request.body_length)
-        event = stamp.event(replace(request, fields=without(request.fields, RUN_TICKET)), route, body, callback)
+        event = stamp.event(request, route, body, callback)
         invocation.payload = stamp.shown(event)
         return event
 
@@ -248,8 +251,7 @@ class Dispatch:
     async def _join(self, exchange: Exchange, lease: Lease, total: float) -> None:
         """Wait for both halves of the end: the client's, and the runtime's answer."""
         result = lease.result
-        ends: list[asyncio.Future[Answer] | asyncio.Future[Outcome]] = [result, exchange.outcome]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await _either(result, exchange.outcome)
         if result.done():
             _note_answer(exchange, result.result())
             await self._answered(exchange, result.result())
@@ -278,11 +280,15 @@ class Dispatch:
                 buffered.deliver(answer.body, exchange)
             else:
                 exchange.fail(_unanswered(answer))
+        elif exchange.lost and isinstance(answer, WorkerDied):
+            exchange.give_up(*_death(answer))
         elif not exchange.ended.is_set():
             # What the bridge wrote before it answered, or died, may still be on its way; a dead worker's socket ends.
             ended = asyncio.ensure_future(exchange.ended.wait())
             await asyncio.wait([ended], timeout=JOIN_SECONDS)
-            if not ended.done():
+            if exchange.lost and isinstance(answer, WorkerDied):
+                exchange.give_up(*_death(answer))
+            elif not ended.done():
                 ended.cancel()
                 detail = "the worker answered the runtime API, and its stream has no end"
                 exchange.fail(Failure(Verdict.TRUNCATED, "S", 502, "no_end", detail, CancelReason.KILLED))
@@ -327,8 +333,7 @@ def _failure(error: DialbackError, exchange: Exchange) -> Failure:
 def _unanswered(answer: FunctionError | WorkerDied) -> Failure:
     """A worker that gave no response: what its error, or its death, means."""
     if isinstance(answer, WorkerDied):
-        code = "out_of_memory" if answer.oom else "worker_died"
-        return Failure(Verdict.ERROR, "S", 502, code, f"the worker {answer.reason}", CancelReason.KILLED)
+        return Failure(Verdict.ERROR, "S", 502, *_death(answer), CancelReason.KILLED)
     if answer.type == payload.UNREACHABLE:
         detail = "the worker could not reach the receiver; the handler was not called"
         return Failure(Verdict.TIMEOUT, "s", 504, "receiver_unreachable", detail, CancelReason.KILLED)
@@ -337,10 +342,30 @@ def _unanswered(answer: FunctionError | WorkerDied) -> Failure:
     return Failure(Verdict.ERROR, "S", 500, "handler_error", f"{answer.type}: {answer.message}", CancelReason.KILLED)
 
 
+def _death(died: WorkerDied) -> tuple[str, str]:
+    """A short word and a sentence for a worker's death."""
+    return "out_of_memory" if died.oom else "worker_died", f"the worker {died.reason}"
+
+
 def _note_answer(exchange: Exchange, answer: Answer) -> None:
     exchange.timeline.mark("runtime_answered")
     size = len(answer.body) if isinstance(answer, Response) else 0
     exchange.timeline.frame("runtime", "up", 0, type(answer).__name__.upper(), size)
+
+
+async def _either(one: asyncio.Future[Answer], other: asyncio.Future[Outcome]) -> None:
+    """Wait until one of both is done. On every request's way, so without the sets and callbacks of asyncio.wait."""
+    if one.done() or other.done():
+        return
+    woken = asyncio.get_running_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    one.add_done_callback(wake)
+    other.add_done_callback(wake)
+    await woken
 
 
 async def _unless_over(exchange: Exchange, work: Awaitable[T]) -> T:

@@ -18,6 +18,7 @@ from dialback_wire.errors import StreamViolation
 from dialback_wire.messages import End, Fields, Head, Info, Reason, Request, Verdict
 from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
+from dialback_wire.tokens import redact
 
 
 class Source(Protocol):
@@ -29,6 +30,9 @@ class Source(Protocol):
     def cancel(self, reason: Reason, detail: str) -> None:
         """Nobody wants the rest."""
 
+
+LOST_SECONDS = 0.5
+"""How long the reason of a worker's death is waited for, once its socket has broken."""
 
 _STATUS = {Verdict.ERROR: 500, Verdict.TRUNCATED: 502, Verdict.TIMEOUT: 504, Verdict.OVERLOAD: 503}
 _REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: "I", Reason.KILLED: "I"}
@@ -60,6 +64,9 @@ class Exchange(BaseSink):
         self._blocked_since: float | None = None
         self._unsent = 0
         self._lingers = False
+        self._lost_timer: asyncio.TimerHandle | None = None
+        self.lost = False
+        """Whether the way to the worker broke before the response's end."""
         self._linger: asyncio.TimerHandle | None = None
         self.on_time_out: Reason | None = None
         timeline.frame("link", "down", client.id, "OPEN", client.opened_bytes)
@@ -97,6 +104,11 @@ class Exchange(BaseSink):
         failure = timed_out(which, seconds)
         self.on_time_out = failure.reason
         self.fail(failure)
+
+    def let_go(self) -> None:
+        """All is recorded. What still comes from the worker is nobody's; nothing here refers in a ring any more."""
+        self.source = None
+        self._deadlines = None
 
     # --- the response, from the source --------------------------------------------------------------------------------
 
@@ -198,8 +210,23 @@ class Exchange(BaseSink):
             self._finish(Outcome(Verdict.OK, "-", "-", self.status), end)
         else:
             status = self.status or end.status or _STATUS.get(end.verdict, 502)
-            outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", end.detail)
-            self._finish(outcome, End(end.verdict, 0, status, outcome.error, end.detail))
+            # The function's own words: a traceback may quote what it was given.
+            detail = redact(end.detail)
+            outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", detail)
+            self._finish(outcome, End(end.verdict, 0, status, outcome.error, detail))
+
+    def source_lost(self, why: str) -> None:
+        """The way to the worker broke. If the worker died, how it died says more: that is waited for a moment."""
+        self.lost = True
+        self._lost_timer = asyncio.get_running_loop().call_later(LOST_SECONDS, self.give_up, "worker_lost", why)
+        self.ended.set()
+
+    def give_up(self, error: str, detail: str) -> None:
+        """The worker will bring no end."""
+        if self._lost_timer is not None:
+            self._lost_timer.cancel()
+            self._lost_timer = None
+        self.end(End(Verdict.TRUNCATED, 0, 502, error, detail))
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
@@ -207,8 +234,9 @@ class Exchange(BaseSink):
         """The platform ends it: the client is told, or cut, at once; the worker is told to stop."""
         if self._verdict is None and not self.outcome.done():
             status = self.status or failure.status
-            outcome = Outcome(failure.verdict, failure.who, self.phase, status, failure.error, failure.detail)
-            end = End(failure.verdict, 0, status, failure.error, failure.detail, failure.retry_after)
+            detail = redact(failure.detail)
+            outcome = Outcome(failure.verdict, failure.who, self.phase, status, failure.error, detail)
+            end = End(failure.verdict, 0, status, failure.error, detail, failure.retry_after)
             self._finish(outcome, end)
         self._discards = True
         if self.source is None:

@@ -4,7 +4,7 @@ An entry goes `pending -> attached -> ended`, each step without an await between
 for a while, so that a late or replayed token is told 410 and not 401.
 """
 
-import secrets
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ _NOBODY = Token("none", "0" * 26, bytes(32))
 class PendingTable:
     """Tokens of one receiver. `receiver` names it in every token: [0-9a-z], 16 characters at most."""
 
-    def __init__(self, receiver: str, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(self, receiver: str, random: Callable[[int], bytes] = os.urandom) -> None:
         self.receiver = receiver
         self._random = random
         self._entries: dict[str, Entry] = {}
@@ -74,9 +74,9 @@ class PendingTable:
         return self._find(text)
 
     def take(self, text: bytes, worker: str) -> Entry:
-        """Use a token up, on a socket that belongs to `worker`. Raises Refused."""
+        """Use a token up, on a socket that belongs to `worker`; empty: to nobody yet. Raises Refused."""
         entry = self._find(text)
-        if entry.worker != worker:
+        if worker and entry.worker != worker:
             self._refuse(Refusal.UNAUTHORIZED)
         entry.attached = True
         return entry

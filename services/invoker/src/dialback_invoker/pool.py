@@ -110,16 +110,23 @@ class Pool:
         """Slots in use."""
         return sum(worker.in_flight for worker in self.workers)
 
+    def lease_now(self, mark: Mark) -> Lease | None:
+        """A slot of a warm worker, or None when one must be waited for. Raises Overloaded when the pool is retired."""
+        if self._retired:
+            raise Overloaded(f"this deployment of {self.spec.function} takes no more requests", code="retired")
+        if not self._waiters and (worker := self._free_worker()) is not None:
+            return self._take(worker, mark)
+        return None
+
     async def lease(self, mark: Mark) -> Lease:
         """A slot of a worker, when there is one. Raises LaunchFailed, or Overloaded when the pool is retired.
 
         ``mark`` is told "queued", "worker_start", "worker_spawned", "worker_ready", as they happen: the middle two
         only if a worker is started for this request. Cancelling leaves the queue.
         """
-        if self._retired:
-            raise Overloaded(f"this deployment of {self.spec.function} takes no more requests", code="retired")
-        if not self._waiters and (worker := self._free_worker()) is not None:
-            return self._take(worker, mark)
+        ready = self.lease_now(mark)
+        if ready is not None:
+            return ready
         self._check_backoff()
         waiter = _Waiter(mark)
         self._waiters[waiter] = None
@@ -263,6 +270,13 @@ class Pool:
     def _changed(self, worker: Worker) -> None:
         """A worker went from one state to another, or freed a slot."""
         state = worker.state
+        if state is State.BUSY and worker not in self._idle_timers:
+            # A slot was taken or freed, and others are in use: on every request's way.
+            if self._on_change is not None:
+                self._on_change(worker)
+            if self._waiters and worker.available:
+                self._pump()
+            return
         if state in (State.READY, State.IDLE):
             self._warm[worker] = None
         elif state is not State.BUSY:

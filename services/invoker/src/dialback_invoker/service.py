@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -17,9 +18,11 @@ from dialback_invoker.control.ports import Services
 from dialback_invoker.control.server import ControlServer
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
+from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
+from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
@@ -40,19 +43,22 @@ from dialback_invoker.worker_state import State
 from dialback_wire import payload
 from dialback_wire.flow import Budget
 from dialback_wire.mux import Mux
+from dialback_wire.tokens import redact
 
 log = logging.getLogger("dialback.invoker")
 access = logging.getLogger("dialback.access")
 
-_UNIX_AUTHORITY = "localhost"
 _STOP_SECONDS = 2.0
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
 class InvokerService:
     """The invoker in this process. `start`, then `drain`, then `stop`; each once."""
 
-    def __init__(self, settings: InvokerSettings) -> None:
+    def __init__(self, settings: InvokerSettings, *, worker_command: Sequence[str] | None = None) -> None:
+        """`worker_command`: what runs as a worker, instead of the bridge."""
         self.settings = settings
+        self._worker_command = worker_command or COMMAND
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
         self.control_url = ""
@@ -80,7 +86,7 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        launcher = ProcessLauncher(self.run.root)
+        launcher = ProcessLauncher(self.run.root, command=self._worker_command)
         self._undo.append(launcher.close)
         await launcher.sweep()
         self.run.receiver_socket.unlink(missing_ok=True)
@@ -90,6 +96,7 @@ class InvokerService:
         store = await SqliteStore.open(self.data.database)
         self._undo.append(store.close)
         self._recorder = Recorder(store)
+        self._details = DetailBudget()
         self._logs = LogBook(store)
         self._recorder.start()
         await self._logs.start()
@@ -104,7 +111,7 @@ class InvokerService:
         self.registry = Registry()
         pending = PendingTable(secrets.token_hex(4))
         self._tickets = Tickets()
-        self._receiver = Receiver(pending, authorities=frozenset(), budget=self._budget)
+        self._receiver = Receiver(pending, budget=self._budget)
         callback_url, allow = await self._open_receiver()
         self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
         self.registry.listen(
@@ -128,26 +135,24 @@ class InvokerService:
 
     async def _open_receiver(self) -> tuple[str, tuple[AllowedUrl, ...]]:
         """Where workers dial back to, and the one address that they may dial."""
-        runner = web.AppRunner(self._receiver.application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
-        await runner.setup()
-        self._undo.append(runner.cleanup)
         self._undo.append(self._receiver.close)
         wanted = self.settings.receiver
         if wanted is None:
             path = str(self.run.receiver_socket)
-            await web.UnixSite(runner, path).start()
+            await self._receiver.listen_unix(path)
             os.chmod(path, 0o600)
-            self._receiver.authorities = frozenset({_UNIX_AUTHORITY})
-            return f"ws+unix://{path}", (AllowedUrl("ws+unix", path=path),)
+            return f"unix://{path}", (AllowedUrl("unix", path=path),)
+        runner = web.AppRunner(self._receiver.application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
+        await runner.setup()
+        self._undo.insert(-1, runner.cleanup)
         site = web.TCPSite(runner, wanted.host, wanted.port)
         await _bind(site.start(), wanted, "--receiver")
         host, port = runner.addresses[0][:2]
-        url = self.settings.receiver_url or f"ws://{host}:{port}"
-        authority = url.partition("://")[2].rstrip("/")
-        self._receiver.authorities = frozenset({authority.lower()})
-        name, _, number = authority.rpartition(":")
-        scheme = url.partition("://")[0]
-        return f"{url.rstrip('/')}{payload.CALLBACK_PATH}", (AllowedUrl(scheme, name, int(number)),)
+        url = (self.settings.receiver_url or f"ws://{_bracketed(host)}:{port}").rstrip("/")
+        dialled = urlsplit(url)
+        name, number = _bracketed(dialled.hostname or ""), dialled.port or _DEFAULT_PORTS.get(dialled.scheme, 0)
+        self._receiver.authorities = frozenset({dialled.netloc.lower(), f"{name}:{number}"})
+        return f"{url}{payload.CALLBACK_PATH}", (AllowedUrl(dialled.scheme, name, number),)
 
     async def _open_link(self) -> None:
         wanted = self.settings.link
@@ -179,8 +184,7 @@ class InvokerService:
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)
-        host = f"[{control.host}]" if ":" in control.host else control.host
-        self.control_url = self.view.control_url = f"http://{host}:{port}"
+        self.control_url = self.view.control_url = f"http://{_bracketed(control.host)}:{port}"
         self.control_token = self.data.control_token.read_text().strip()
 
     def _link_key(self) -> bytes:
@@ -243,7 +247,7 @@ class InvokerService:
     def _on_log(self, line: LogLine) -> None:
         self._logs.append(
             line.function,
-            line.line,
+            redact(line.line),
             worker=line.worker,
             invocation=line.invocation,
             stream=line.stream,
@@ -251,10 +255,15 @@ class InvokerService:
         )
 
     def _record(self, invocation: Invocation) -> None:
-        self._recorder.record(invocation.trace())
+        self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._tickets.ended(invocation)
         if access.isEnabledFor(logging.INFO):
             access.info("%s", msgspec.json.encode(invocation.summary()).decode())
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 address as URLs write it, anything else as it is."""
+    return f"[{host}]" if ":" in host else host
 
 
 async def _bind(start: Awaitable[object], wanted: TcpAddress, flag: str) -> None:

@@ -8,12 +8,14 @@ import base64
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from dialback_invoker.routing import Route
 from dialback_wire import payload
+from dialback_wire.fields import RUN_TICKET
 from dialback_wire.messages import Request
 from dialback_wire.tokens import redact
 
@@ -24,6 +26,7 @@ _TEXTUAL = (
     "application/xml",
     "application/x-www-form-urlencoded",
 )
+_RUN_TICKET = RUN_TICKET.decode()
 _SHOWN_BODY = 200
 _encode = msgspec.json.Encoder().encode
 
@@ -45,6 +48,9 @@ def event(request: Request, route: Route, body: bytes | None, callback: Callback
     cookies: list[str] = []
     for raw_name, raw_value in request.fields:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name == _RUN_TICKET:
+            # It is between the caller and the platform.
+            continue
         if name == "cookie":
             cookies += [part.strip() for part in value.split(";") if part.strip()]
         elif name in headers:
@@ -55,6 +61,7 @@ def event(request: Request, route: Route, body: bytes | None, callback: Callback
     if route.root_path:
         headers["x-forwarded-prefix"] = route.root_path
     now = time.time()
+    second = int(now)
     domain = headers["host"]
     stamped: dict[str, object] = {
         "version": "2.0",
@@ -79,7 +86,7 @@ def event(request: Request, route: Route, body: bytes | None, callback: Callback
             "requestId": request.id,
             "routeKey": "$default",
             "stage": "$default",
-            "time": datetime.fromtimestamp(now, timezone.utc).strftime("%d/%b/%Y:%H:%M:%S +0000"),
+            "time": _clf_time(second),
             "timeEpoch": int(now * 1000),
         },
         "isBase64Encoded": False,
@@ -105,6 +112,12 @@ def event(request: Request, route: Route, body: bytes | None, callback: Callback
             "root_path": route.root_path,
         }
     return stamped
+
+
+@lru_cache(maxsize=4)
+def _clf_time(second: int) -> str:
+    """The time as the Common Log Format writes it; the same for all requests of a second."""
+    return datetime.fromtimestamp(second, timezone.utc).strftime("%d/%b/%Y:%H:%M:%S +0000")
 
 
 def encode(stamped: dict[str, object]) -> bytes:

@@ -66,7 +66,7 @@ class Gaps:
 class Timeline:
     """Marks, chunk gaps and frames of one invocation."""
 
-    __slots__ = ("_dropped", "_first", "_last", "_marks", "clock", "gaps", "listener", "origin", "received_at")
+    __slots__ = ("_first", "_last", "_marks", "clock", "count", "gaps", "listener", "origin", "received_at")
 
     def __init__(self, age_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """`age_seconds`: how long ago the edge saw the request."""
@@ -78,7 +78,8 @@ class Timeline:
         self._marks: dict[str, float] = {"received": self.origin}
         self._first: list[FrameEvent] = []
         self._last: deque[FrameEvent] = deque(maxlen=KEPT_FRAMES)
-        self._dropped = 0
+        self.count = 0
+        """All frames that passed, kept or not."""
 
     def mark(self, name: str) -> None:
         """Something happened now. Only its first time counts."""
@@ -103,20 +104,22 @@ class Timeline:
         """A tap for a stream of the hop `link` or `socket` (see `dialback_wire.stream.Tap`)."""
         # Up is towards the client. The invoker answers on the link and asks on the socket.
         sent, came = ("up", "down") if hop == "link" else ("down", "up")
+        clock, origin, first, last = self.clock, self.origin, self._first, self._last
 
         def tap(was_sent: bool, kind: int, size: int) -> None:
-            self.frame(hop, sent if was_sent else came, stream, _NAMES.get(kind, "?"), size)
+            self.count += 1
+            event = ((clock() - origin) * 1000, hop, sent if was_sent else came, stream, _NAMES.get(kind, "?"), size)
+            (first if len(first) < KEPT_FRAMES else last).append(event)
+            if self.listener is not None:
+                self.listener(event)
 
         return tap
 
     def frame(self, hop: str, direction: str, stream: int, kind: str, size: int) -> None:
         """A frame, or a message of the runtime API, passed the invoker."""
+        self.count += 1
         event = ((self.clock() - self.origin) * 1000, hop, direction, stream, kind, size)
-        if len(self._first) < KEPT_FRAMES:
-            self._first.append(event)
-        else:
-            self._dropped += len(self._last) == KEPT_FRAMES
-            self._last.append(event)
+        (self._first if len(self._first) < KEPT_FRAMES else self._last).append(event)
         if self.listener is not None:
             self.listener(event)
 
@@ -132,11 +135,6 @@ class Timeline:
     def frames(self) -> list[dict[str, object]]:
         """The kept frames as a trace shows them."""
         return [frame_dict(event) for event in self.events()]
-
-    @property
-    def dropped(self) -> int:
-        """Frames between the first and the last kept ones."""
-        return self._dropped
 
 
 def frame_dict(event: FrameEvent) -> dict[str, object]:

@@ -54,9 +54,12 @@ class Invocation:
             "chunks": timeline.gaps.count,
         }
 
-    def trace(self) -> dict[str, object]:
-        """Everything: the summary, the marks, gaps and frames, where it was held up, and the payload."""
+    def trace(self, *, details: bool = True) -> dict[str, object]:
+        """Everything: marks, gaps, frames, where it was held up, the payload. Without `details` the summary."""
         timeline = self.exchange.timeline
+        if not details:
+            return self.summary()
+        frames = timeline.frames()
         streaming = timeline.between("head", "end") or 0.0
         client = self.exchange.client_blocked * 1000
         return {
@@ -65,8 +68,8 @@ class Invocation:
             "gaps": timeline.gaps.as_dict(),
             "blocked": {"client_ms": round(client, 3), "worker_ms": round(max(0.0, streaming - client), 3)},
             "payload": self.payload,
-            "frames": timeline.frames(),
-            "frames_dropped": timeline.dropped,
+            "frames": frames,
+            "frames_dropped": timeline.count - len(frames),
         }
 
 

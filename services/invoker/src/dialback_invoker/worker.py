@@ -208,6 +208,8 @@ class Worker:
 
     def _kill_if_stuck(self) -> None:
         """Kills it when nothing but condemned and abandoned leases holds it."""
+        if self.state is not State.CONDEMNED:
+            return
         held = self.leases
         if any(lease.condemned for lease in held) and all(lease.condemned or lease.released for lease in held):
             self._kill_soon()
@@ -311,6 +313,8 @@ class Worker:
         self._close()
         self._polls.clear()
         self._queue.clear()
+        if self.state not in (State.STARTING, State.STOPPING, State.DEAD):
+            self._sink(LogLine(self.function, self.id, "", "platform", "ERROR", f"the worker {end.reason}"))
         died = WorkerDied(end.reason, end.code, end.signal, end.oom, end.stderr_tail)
         self._progress.set()
         if self.state is not State.DEAD:

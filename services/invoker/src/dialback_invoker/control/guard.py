@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _GUARDED: Final = "/v1"
+_ANSWERING: Final = web.RequestKey("answering", bool)
 
 
 def guard(token: ControlToken, hosts: Collection[str]) -> Middleware:
@@ -51,7 +52,7 @@ async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except Exception as error:
-        if request.get("answering"):
+        if request.get(_ANSWERING):
             raise  # a stream broke: its end must not look like a proper one, and no second answer can follow
         return _answer_for(error, request)
 
@@ -71,7 +72,7 @@ def _answer_for(error: Exception, request: web.Request) -> web.Response:
 
 async def label(request: web.Request, response: web.StreamResponse) -> None:
     """Headers of every answer, streams included (an ``on_response_prepare`` signal)."""
-    request["answering"] = True
+    request[_ANSWERING] = True
     response.headers["x-dialback-id"] = new_id(secrets.token_bytes(RANDOM_BYTES))
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -17,6 +17,16 @@ from dialback_invoker.store.port import LogLine, Retention, Trace
 
 DETAILS: Final = frozenset({"marks", "gaps", "blocked", "payload", "frames", "frames_dropped"})
 _DEPLOYMENT: Final = "d.id, d.function, d.bundle, d.kind, d.entry, d.config, d.created_at, d.blocks"
+_NO_DETAILS: Final[Trace] = {
+    "marks": [],
+    "gaps": {"first": [], "last": [], "histogram": []},
+    "blocked": {"client_ms": 0.0, "worker_ms": 0.0},
+    "payload": None,
+    "frames": [],
+    "frames_dropped": 0,
+}
+"""What a trace says that was kept as a summary only."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict).decode
 
@@ -89,8 +99,7 @@ class SqliteStore:
                         trace["id"],
                         name_key(trace["function"]),
                         trace["received_at"],
-                        _encode({key: value for key, value in trace.items() if key not in DETAILS}).decode(),
-                        _encode(trace).decode(),
+                        *_texts(trace),
                     )
                     for trace in traces
                 ),
@@ -107,11 +116,13 @@ class SqliteStore:
     async def invocation(self, invocation: str) -> Trace | None:
         values: tuple[str, ...] = ()
         if invocation == "last":
-            query = "SELECT trace FROM invocations ORDER BY received_at DESC, rowid DESC LIMIT 1"
+            query = "SELECT summary, trace FROM invocations ORDER BY received_at DESC, rowid DESC LIMIT 1"
         else:
-            query, values = "SELECT trace FROM invocations WHERE id = ?", (invocation,)
+            query, values = "SELECT summary, trace FROM invocations WHERE id = ?", (invocation,)
         row = await self._database.read(lambda db: db.execute(query, values).fetchone())
-        return None if row is None else _decode(row[0])
+        if row is None:
+            return None
+        return _decode(row[1]) if row[1] else _NO_DETAILS | _decode(row[0])
 
     async def add_logs(self, lines: Sequence[LogLine]) -> None:
         def work(db: sqlite3.Connection) -> None:
@@ -191,3 +202,10 @@ def _stored_config(text: str) -> FunctionConfig:
     known = {key: value for key, value in values.items() if key in FunctionConfig.model_fields}
     timeouts = {key: value for key, value in known.pop("timeouts", {}).items() if key in Timeouts.model_fields}
     return FunctionConfig.model_validate(known | {"timeouts": timeouts})
+
+
+def _texts(trace: Trace) -> tuple[str, str]:
+    """Summary and whole trace; the second is empty for a trace that is but a summary."""
+    if DETAILS.isdisjoint(trace):
+        return _encode(trace).decode(), ""
+    return _encode({key: value for key, value in trace.items() if key not in DETAILS}).decode(), _encode(trace).decode()

@@ -1,0 +1,1 @@
+"""The invoker whole: a service in this process, its workers processes as ever."""
