@@ -33,8 +33,9 @@ class Dialback(Subject):
     callback_socket = "keep"
 
     def environment(self) -> dict[str, str]:
-        """Ours, without settings that are meant for another Dialback."""
-        return {name: value for name, value in os.environ.items() if not name.startswith("DIALBACK_")}
+        """Ours, without settings that are meant for another Dialback; no access log, as nginx beside it has none."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIALBACK_")}
+        return {**inherited, "DIALBACK_ACCESS_LOG": "false"}
 
     def function(self) -> Path:
         folder = self.folder / "function"

@@ -1,4 +1,4 @@
-"""What stands in for the platform: a runtime API on a Unix socket, and a receiver on a real WebSocket server."""
+"""What stands in for the platform: a runtime API on a Unix socket; a receiver on WebSockets and on a Unix socket."""
 
 import asyncio
 import inspect
@@ -216,7 +216,7 @@ class Relay(BaseSink):
 
 
 class FakeReceiver:
-    """A WebSocket server with the wire protocol on it, seated as the invoker's receiver."""
+    """The wire protocol, seated as the invoker's receiver: on WebSockets over TCP, and bare on a Unix socket."""
 
     def __init__(self) -> None:
         self.relays: dict[bytes, Relay] = {}
@@ -230,6 +230,8 @@ class FakeReceiver:
         self.before_upgrade: asyncio.Event | None = None
         self.greets = True
         self._runner: web.AppRunner | None = None
+        self._bare: asyncio.AbstractServer | None = None
+        self._bare_tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 
     async def start(self, path: str | None = None) -> None:
@@ -237,14 +239,16 @@ class FakeReceiver:
         app.router.add_get("/callback/v1", self._socket)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port = self._runner.addresses[0][1]
         if path is not None:
-            await web.UnixSite(self._runner, path).start()
-        else:
-            site = web.TCPSite(self._runner, "127.0.0.1", 0)
-            await site.start()
-            self.port = self._runner.addresses[0][1]
+            self._bare = await asyncio.start_unix_server(self._bare_socket, path)
 
     async def stop(self) -> None:
+        if self._bare is not None:
+            self._bare.close()
+        for task in self._bare_tasks:
+            task.cancel()
         for socket in list(self.live):
             await socket.close()
         if self._runner is not None:
@@ -290,6 +294,31 @@ class FakeReceiver:
             self.live.discard(socket)
             self.changes.changed()
         return socket
+
+    async def _bare_socket(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._bare_tasks.add(task)
+        self.sockets += 1
+        mux = Mux(
+            Seat.INVOKER_RECEIVER,
+            write=writer.write,
+            defer=asyncio.get_running_loop().call_soon,
+            on_open=self._open,
+            eager=False,
+        )
+        self.muxes.append(mux)
+        mux.start()
+        try:
+            while data := await reader.read(65536):
+                mux.receive(data)
+        except (asyncio.CancelledError, OSError):
+            pass
+        finally:
+            self._bare_tasks.discard(task)
+            mux.lost("the socket closed")
+            writer.close()
+            self.changes.changed()
 
     def _open(self, stream: Stream, token: object) -> BaseSink:
         assert isinstance(token, bytes)
@@ -379,11 +408,15 @@ class Platform:
     receivers: Receivers | None = None
     serving: "asyncio.Task[None] | None" = None
     now: float = 1_000_000.0
+    local: bool = False
+    """Whether payloads name the receiver's Unix socket, as those of workers on this machine do."""
     closers: list[Callable[[], Any]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"unix://{self.receiver_path}"
+        if self.local:
+            return f"unix://{self.receiver_path}"
+        return f"ws://127.0.0.1:{self.receiver.port}/callback/v1"
 
     def allow(self) -> tuple[Target, ...]:
         targets = [Target("unix", path=self.receiver_path)]

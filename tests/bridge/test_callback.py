@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ async def test_the_upgrade_is_as_plain_as_it_can_be(bench: Platform) -> None:
     (headers,) = bench.receiver.upgrades
     assert headers["Authorization"] == f"Bearer {call.token}"
     assert headers["Sec-WebSocket-Protocol"] == "dialback.1"
-    assert headers["Host"] == "localhost"
+    assert headers["Host"] == f"127.0.0.1:{bench.receiver.port}"
     assert not {"Origin", "Sec-WebSocket-Extensions", "Cookie"} & set(headers)
 
 
@@ -66,20 +65,12 @@ async def test_each_dials_for_each_and_closes_behind_it(bench: Platform) -> None
     await bench.receiver.changes.until(lambda: not bench.receiver.live)
 
 
-async def test_a_socket_over_tcp(bench: Platform) -> None:
-    receiver = FakeReceiver()
-    await receiver.start()
-    bench.receiver.port = receiver.port
-    try:
-        await bench.serve(Counting())
-        call = bench.invoke(url=f"ws://127.0.0.1:{receiver.port}/callback/v1")
-        receiver.relays = bench.receiver.relays
-        await call.relay.ended()
-        assert receiver.upgrades[0]["Host"] == f"127.0.0.1:{receiver.port}"
-        await bench.close()
-        bench.closers.clear()
-    finally:
-        await receiver.stop()
+async def test_a_receiver_on_this_machine_is_a_unix_socket_without_an_upgrade(bench: Platform) -> None:
+    bench.local = True
+    await bench.serve(Counting())
+    for _ in range(2):
+        assert (await bench.invoke().relay.ended()).verdict is Verdict.OK
+    assert (bench.receiver.sockets, bench.receiver.upgrades) == (1, [])
 
 
 async def test_a_socket_that_died_is_dialled_anew(bench: Platform) -> None:
@@ -234,22 +225,23 @@ async def test_a_socket_lost_while_streaming_is_a_disconnect_for_the_application
     assert seen == [{"type": "http.disconnect"}]
 
 
-async def raw_server(path: Path, answer: bytes) -> asyncio.AbstractServer:
+async def raw_server(answer: bytes) -> asyncio.AbstractServer:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         await writer.drain()
         writer.close()
 
-    return await asyncio.start_unix_server(serve, str(path))
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
 
 
 @pytest.mark.parametrize("answer", [b"not http\r\n\r\n", b"", b"HTTP/1.1 101 Fine\r\n\r\n", b"HTTP/1.1 500 No\r\n\r\n"])
-async def test_what_answers_and_is_no_receiver_is_unreachable(bench: Platform, answer: bytes) -> None:
-    server = await raw_server(bench.folder / "odd", answer)
+async def test_what_answers_and_is_no_receiver_is_unreachable(answer: bytes) -> None:
+    server = await raw_server(answer)
+    port = server.sockets[0].getsockname()[1]
     try:
         with pytest.raises(DialFailed):
-            await dial(Target("unix", path=str(bench.folder / "odd")), "t", BOUND)
+            await asyncio.wait_for(dial(Target("ws", "127.0.0.1", port), "t", 2 * BOUND), BOUND)
     finally:
         server.close()
 

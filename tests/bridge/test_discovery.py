@@ -192,6 +192,7 @@ def test_a_missing_dependency_names_the_import(folder: Path) -> None:
     assert status == 3
     assert description == {
         "error": {
+            "code": "import_failed",
             "message": "ModuleNotFoundError: No module named 'no_such_package_at_all'",
             "file": "app.py",
             "line": 2,
@@ -243,7 +244,9 @@ def test_inspect_exits_with_3_and_the_place(folder: Path) -> None:
     result = inspect(folder)
     assert result.returncode == 3
     error = json.loads(result.stdout)["error"]
-    assert (error["file"], error["line"]) == ("hello.py", 1)
+    assert (error["code"], error["file"], error["line"]) == ("syntax_error", "hello.py", 1)
+    write(folder, hello="")
+    assert json.loads(inspect(folder).stdout)["error"]["code"] == "entry_missing"
 
 
 def test_a_users_module_does_not_hide_pythons_own_from_the_bridge(folder: Path) -> None:

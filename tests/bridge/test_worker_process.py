@@ -65,6 +65,7 @@ class WorkerProcess:
             **change,
         }
         os.write(self.control, json.dumps(line).encode() + b"\n")
+        bench.local = True
         self.process = subprocess.Popen(
             [sys.executable, "-X", "dev", "-W", "error", "-m", "dialback_bridge", "worker"],
             cwd=code,
@@ -222,7 +223,7 @@ def test_importing_the_bridge_brings_nothing_but_websockets_and_the_standard_lib
     code = """
 import sys
 before = set(sys.modules)
-import dialback_bridge.worker, dialback_bridge.__main__, dialback_bridge.inspection
+import dialback_bridge.worker, dialback_bridge.__main__, dialback_bridge.inspection, dialback_bridge.web_socket
 tops = {name.split(".")[0] for name in set(sys.modules) - before}
 print(sorted(tops - sys.stdlib_module_names))
 """

@@ -146,10 +146,33 @@ def test_a_socket_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert "neither a file nor a folder" in refusal(folder / "s").message
 
 
-def test_a_single_file_keeps_its_name(tmp_path: Path) -> None:
-    (tmp_path / "say hello.py").write_text("app = 1")
-    assert names(tmp_path / "say hello.py") == ["say hello.py"]
-    assert default_name(tmp_path / "say hello.py") == "say-hello"
+def test_a_single_file_becomes_a_module_and_gives_the_name(tmp_path: Path) -> None:
+    for file, packed, name in (("ticker.py", "ticker.py", "ticker"), ("say hello.py", "say_hello.py", "say-hello")):
+        (tmp_path / file).write_text("app = 1")
+        assert names(tmp_path / file) == [packed]
+        assert default_name(tmp_path / file) == name
+    (tmp_path / "2fa.py").write_text("app = 1")
+    assert names(tmp_path / "2fa.py") == ["_2fa.py"]
+
+
+def test_a_file_that_is_called_like_every_entry_is_named_after_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ticker").mkdir()
+    for file in ("app.py", "main.py", "index.py", "function.py", "handler.py"):
+        (tmp_path / "ticker" / file).write_text("")
+        assert default_name(tmp_path / "ticker" / file) == "ticker"
+    monkeypatch.chdir(tmp_path / "ticker")
+    assert default_name(Path("app.py")) == "ticker"
+    assert default_name(Path("/app.py")) == "app"
+
+
+@pytest.mark.parametrize("file", ["notes.txt", "app", "app.js"])
+def test_a_file_that_is_no_python_is_refused_with_what_can_be_deployed(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text("x")
+    wrong = refusal(tmp_path / file)
+    assert wrong.message.endswith(f"{file} is no Python file")
+    assert "a folder, a .py file or an archive (.zip" in wrong.hint
 
 
 def test_an_archive_is_sent_as_it_is(tmp_path: Path) -> None:

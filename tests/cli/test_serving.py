@@ -22,7 +22,7 @@ from dialback.ready import Ready, addresses, ready_event, ready_view
 from dialback.settings import Settings
 from dialback.whereabouts import read_running
 
-Announce = Callable[[Ready], None]
+Announce = Callable[[Ready], "asyncio.Future[bool]"]
 
 
 class Services:
@@ -42,7 +42,7 @@ class Services:
         self.settings = settings
         if self.failure:
             raise self.failure
-        ready(self.ready)
+        self.announced = ready(self.ready)
         try:
             if self.stays or self.ready.control_url:
                 await self._announced()
@@ -58,6 +58,8 @@ class Services:
         [announcing] = (task for task in asyncio.all_tasks() if "_announce" in str(task.get_coro()))
         await asyncio.wait((announcing,))
         self.running = read_running(self.data_dir)
+        # Only then may anything else be written to standard output; nobody reads a test's.
+        assert await self.announced is False
 
 
 @pytest.fixture
@@ -216,6 +218,26 @@ def shown(ready: Ready, names: list[str], width: int) -> str:
 
 
 READY = Ready("http://127.0.0.1:8080", "http://127.0.0.1:8081", "t" * 43, "process", "watch")
+
+
+def test_an_edge_says_whether_it_has_its_link(run: Run, services: Services) -> None:
+    services.ready = Ready("http://127.0.0.1:8080", link="connecting", link_trouble="Connection refused")
+    services.stays = False
+    assert json.loads(run("serve", "edge", "--json").stdout)["link"] == "connecting"
+    lines = run("serve", "edge").stdout.splitlines()
+    assert any("link      connecting to the invoker: Connection refused" in line for line in lines)
+
+
+def test_the_frame_of_an_edge_has_no_empty_lines_and_cuts_nothing() -> None:
+    lines = shown(Ready("http://127.0.0.1:8080", link="ready"), [], 100).splitlines()
+    assert [line.strip("│ ") for line in lines[1:-1]] == [
+        "",
+        "public    http://127.0.0.1:8080",
+        "link      connected to the invoker",
+        "",
+    ]
+    assert "Ctrl-C lets streams finish, twice stops at once" in lines[-1]
+    assert len({len(line) for line in lines}) == 1
 
 
 def test_wide_terminals_see_both_addresses_side_by_side() -> None:

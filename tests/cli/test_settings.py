@@ -58,11 +58,35 @@ def test_every_key_can_stand_in_the_file(tmp_path: Path) -> None:
         receiver = "tcp://10.0.0.1:0"
         link = "unix:/run/link.sock"
         link_key_file = "~/key"
-        queue_limit = 0
+        receiver_url = "ws://Receiver.example.org:9001/"
+        trusted_proxies = ["10.0.0.0/8", "::1"]
+        queue_limit = 1
         queue_timeout = 1.5
+        in_flight = 20
+        window_budget = 1_048_576
         drain_grace = 2
+        drain_delay = 5
+        access_log = false
+        [edge]
+        authorities = ["functions.example.org"]
+        early_hints = false
+        [edge.limits]
+        body = 1000
+        [edge.timeouts]
+        write_stall = 5
         """,
     )
+    assert settings.receiver_url == "ws://receiver.example.org:9001"
+    assert [str(network) for network in settings.edge.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+    assert (settings.in_flight, settings.window_budget, settings.drain_delay, settings.access_log) == (
+        20,
+        1 << 20,
+        5.0,
+        False,
+    )
+    assert (settings.edge.host, settings.edge.port, settings.edge.early_hints) == ("::1", 0, False)
+    assert (settings.edge.authorities, settings.edge.limits.body) == (("functions.example.org",), 1000)
+    assert settings.edge.timeouts.write_stall == 5.0
     assert settings.public_url == "https://functions.example.org"
     assert settings.data_dir == tmp_path / "data"
     assert settings.receiver == TcpAddress("10.0.0.1", 0)
@@ -118,6 +142,13 @@ def test_variables_that_are_no_setting_are_left_alone(tmp_path: Path) -> None:
         ({"queue_timeout": "soon"}, "'soon' is not a number of seconds"),
         ({"queue_timeout": "nan"}, "out of range"),
         ({"drain_grace": "-1"}, "out of range"),
+        ({"drain_delay": "x"}, "--drain-delay: 'x' is not a number of seconds"),
+        ({"queue_limit": "0"}, "--queue-limit: 0 is out of range (1 to 1000000)"),
+        ({"trusted_proxies": "10.0.0.1/8"}, "'10.0.0.1/8' is no network, such as 10.0.0.0/8"),
+        ({"access_log": "maybe"}, "--access-log: 'maybe' is neither true nor false"),
+        ({"receiver": "tcp://h:1", "receiver_url": "ws://h"}, "names no port"),
+        ({"receiver": "tcp://h:1", "receiver_url": "http://h:1"}, "write ws://host:port"),
+        ({"receiver_url": "ws://h:1"}, "the receiver listens on a Unix socket"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_flag(tmp_path: Path, flags: dict[str, str], words: str) -> None:
@@ -134,12 +165,34 @@ def test_a_bad_value_is_refused_with_its_flag(tmp_path: Path, flags: dict[str, s
         ("queue_timeout = true", "not a boolean"),
         ("host = 1979-05-27", "a date or time"),
         ("port = {a = 1}", "not a table"),
+        ("trusted_proxies = 3", "trusted_proxies: it must be a list of networks, not a number"),
+        ("trusted_proxies = [3]", "3 is no network"),
+        ("edge = 3", "edge: it must be a table, [edge]"),
+        ("edge.prot = 3", "unknown key 'edge.prot'"),
+        ("edge.port = 3", "edge.port is no key of this table"),
+        ("edge.limits.heads = 3", "unknown key 'edge.limits.heads'"),
+        ("edge.limits.head = true", "edge.limits.head: it should be a valid integer"),
+        ("edge.limits.head = 0", "edge.limits.head: it should be greater than 0"),
+        ("edge.timeouts.idle = -1.5", "edge.timeouts.idle: it should be greater than or equal to 0"),
+        ("edge.authorities = ['http://x']", "edge.authorities.0: "),
     ],
 )
 def test_a_bad_value_in_the_file_is_refused_with_its_line(tmp_path: Path, toml: str, words: str) -> None:
     wrong = refusal(tmp_path, "# settings\n" + toml)
     assert words in wrong.message
     assert (wrong.line, wrong.source) == (2, toml)
+
+
+def test_a_wrong_key_of_the_edge_s_tables_is_found_at_its_own_line(tmp_path: Path) -> None:
+    wrong = refusal(tmp_path, "port = 1\n[edge]\nearly_hints = true\n[edge.timeouts]\nidle = 1\nwrite_stal = 2\n")
+    assert (wrong.line, wrong.source) == (6, "write_stal = 2")
+    assert wrong.hint == "did you mean 'write_stall'?"
+
+
+def test_lists_and_switches_can_be_said_in_the_environment(tmp_path: Path) -> None:
+    settings = settle(tmp_path, DIALBACK_TRUSTED_PROXIES="10.0.0.0/8, ::1", DIALBACK_ACCESS_LOG="false")
+    assert len(settings.edge.trusted_proxies) == 2
+    assert not settings.access_log
 
 
 def test_a_bad_value_in_a_variable_names_it(tmp_path: Path) -> None:

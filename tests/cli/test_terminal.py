@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fake_platform import FakePlatform
 
-from conftest import COMMAND
+from conftest import COMMAND, Run
 from dialback import main as command
 from dialback.errors import CliError, OutputClosed
 from dialback.exchange import Incoming
@@ -120,3 +120,10 @@ def test_a_terminal_sees_progress_only_after_a_moment(monkeypatch: pytest.Monkey
         while "slow work" not in slow.getvalue():
             shown.refresh()
     assert "slow work" in slow.getvalue()
+
+
+@pytest.mark.parametrize("words", [[], ["up"], ["serve"], ["serve", "edge"], ["deploy"], ["trace"]])
+def test_help_shows_no_type_beside_what_takes_no_value(run: Run, words: list[str]) -> None:
+    shown = run(*words, "--help").stdout
+    assert "--help" in shown
+    assert "<bool>" not in shown

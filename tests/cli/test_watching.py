@@ -8,8 +8,10 @@ from fake_platform import ID, SECRET, TRACE, FakePlatform, fault
 
 from conftest import Run
 from dialback.control_models import Bin, Trace
+from dialback.function_view import STATES
 from dialback.gap_view import block_bar, gaps_of, histogram_lines
 from dialback.terminal import age, milliseconds, safe, size
+from dialback_invoker.worker_state import State
 
 
 def row(stdout: str, label: str) -> str:
@@ -38,7 +40,7 @@ def test_a_trace_tells_how_evenly_it_flowed_and_how_it_ended(run: Run, reachable
     assert row(stdout, "≤ 50.0 ms").endswith("█ 36")
     assert row(stdout, "> 100 ms").endswith(" 1")
     assert "≤ 1.0 ms" not in stdout
-    assert "0 ms on the client · 240 ms (20%) on the worker" in stdout
+    assert "0 ms for the client · 240 ms (20%) for the function" in stdout
     assert "✓ ended well, by the function\n" in stdout
     assert "0 B in · 2.0 KiB out · 40 chunks" in stdout
 
@@ -48,6 +50,16 @@ def test_a_failure_names_who_caused_it_and_its_code(run: Run, reachable: FakePla
     stdout = run("trace", ID).stdout
     assert "✗ cut short, by the worker  SD" in stdout
     assert "killed by signal 9\\x07" in stdout
+
+
+def test_an_unknown_function_is_said_in_words(run: Run, reachable: FakePlatform) -> None:
+    reachable.trace |= {"status": 404, "verdict": "error", "cause": "routing", "code": "LR"}
+    assert "✗ no such function  LR" in run("trace").stdout
+
+
+def test_a_function_that_failed_is_not_blamed_twice(run: Run, reachable: FakePlatform) -> None:
+    reachable.trace |= {"verdict": "error", "cause": "function", "code": "SH"}
+    assert "✗ the function failed  SH" in run("trace").stdout
 
 
 def test_verdicts_and_causes_of_later_versions_are_shown_as_they_are(run: Run, reachable: FakePlatform) -> None:
@@ -207,3 +219,7 @@ def test_sizes_and_ages_are_short() -> None:
 def test_control_characters_are_made_visible() -> None:
     assert safe("plain ünïcode") == "plain ünïcode"
     assert safe("\x1b[31m\u202e\U000e0001\t") == "\\x1b[31m\\u202e\\U000e0001\t"
+
+
+def test_every_state_of_a_worker_has_its_word_and_colour() -> None:
+    assert list(STATES) == [state.value for state in State]

@@ -27,6 +27,17 @@ async def test_a_client_that_leaves_cancels_its_call(front: Front, how: str, whe
         await asyncio.sleep(0.001)
 
 
+async def test_a_client_that_leaves_with_all_of_content_length_was_served(front: Front) -> None:
+    client = await front.client(get())
+    call = await front.invoker.call()
+    call.head(200, (b"content-length", b"3"))
+    call.stream.write(b"all")
+    await client.head()
+    client.close()
+    await call.until(lambda: call.cancelled == Reason.CLIENT_GONE, 1)
+    assert await front.log.code() == "--"
+
+
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("paused_by", ["the upload", "pipelined requests"])
 async def test_a_client_that_leaves_is_noticed_while_reading_is_paused(front: Front, how: str, paused_by: str) -> None:

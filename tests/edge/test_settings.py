@@ -19,18 +19,38 @@ from dialback_edge.settings import EdgeSettings, LinkSettings
         {"timeouts": {"head": -1}},
         {"timeouts": {"tick": 0}},
         {"trusted_proxies": ["10.0.0.1/8"]},
-        {"link": {}},
-        {"link": {"path": "/x", "host": "a", "port": 1}},
-        {"link": {"host": "a"}},
-        {"link": {"port": 1}},
-        {"link": {"path": "/x", "port": 1}},
-        {"link": {"host": "a", "port": 1}},
-        {"link": {"path": "/x", "backoff_min": 5}},
+        {"authorities": ["http://x"]},
+        {"authorities": ["x:80"]},
+        {"grace": 1},
     ],
 )
 def test_a_wrong_setting_is_an_error(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         EdgeSettings.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"path": "/x", "host": "a", "port": 1},
+        {"host": "a"},
+        {"port": 1},
+        {"path": "/x", "port": 1},
+        {"host": "a", "port": 1},
+        {"path": "/x", "backoff_min": 5},
+    ],
+)
+def test_a_wrong_link_is_an_error(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        LinkSettings.model_validate(values)
+
+
+def test_hosts_are_compared_in_lower_case() -> None:
+    assert EdgeSettings.model_validate({"authorities": ["Example.org", "[::1]"]}).authorities == (
+        "example.org",
+        "[::1]",
+    )
 
 
 def test_settings_are_frozen() -> None:

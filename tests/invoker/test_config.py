@@ -78,7 +78,11 @@ def test_an_unknown_table_is_found_at_its_header() -> None:
         ("timeouts.start = 0", "timeouts.start = 0: should be greater than 0"),
         ("timeouts = 3", "timeouts = 3"),
         ('env = {"1A" = "x"}', "not a name of an environment variable"),
-        ('env = {DIALBACK_X = "x"}', "set by the platform"),
+        ('env = {DIALBACK_X = "x"}', "env.DIALBACK_X: is set by the platform and cannot be given in [env]"),
+        ('env = {HOME = "x"}', "env.HOME: is set by the platform"),
+        ('env = {TMPDIR = "x"}', "set by the platform"),
+        ('env = {LAMBDA_TASK_ROOT = "x"}', "set by the platform"),
+        ('env = {AWS_LAMBDA_FUNCTION_NAME = "x"}', "set by the platform"),
         ('env = {A = "\\u0000"}', "NUL"),
         ("env = {A = 1}", "env.A: should be a valid string"),
         ('entry = "app.py:app:x"', 'must read "module:attribute"'),
@@ -129,6 +133,13 @@ def test_what_cannot_be_read_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dialback.toml").mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
+
+
+def test_lambda_s_names_that_the_platform_does_not_set_are_the_function_s_own() -> None:
+    assert parse_config(b'[env]\nAWS_REGION = "eu-west-1"\nLAMBDA_X = "1"').env == {
+        "AWS_REGION": "eu-west-1",
+        "LAMBDA_X": "1",
+    }
 
 
 def test_a_secret_in_env_is_not_repeated_in_the_message() -> None:

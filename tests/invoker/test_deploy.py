@@ -15,7 +15,6 @@ import pytest
 
 from dialback_invoker.deploy import bundle as bundles
 from dialback_invoker.deploy.deployer import Deployer
-from dialback_invoker.deploy.entry import check_syntax, find_entry_file
 from dialback_invoker.deploy.inspect import BridgeInspector, Inspected
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.errors import (
@@ -148,11 +147,6 @@ async def test_every_failure_names_its_place_and_changes_nothing(place: Place) -
     deploy = place.deployer.deploy
     with pytest.raises(ConfigError, match=r"dialback\.toml:2: unknown key"):
         await deploy("chat", place.bundle(app__py=APP, dialback__toml=b"\nnope = 1"))
-    with pytest.raises(EntryError, match=r"app\.py:2: ") as caught:
-        await deploy("chat", place.bundle(app__py=b"x = 1\ndef broken(:\n"))
-    assert (caught.value.file, caught.value.line, caught.value.source) == ("app.py", 2, "def broken(:")
-    with pytest.raises(EntryError, match=r"no entry found: none of app\.py, main\.py"):
-        await deploy("chat", place.bundle(other__py=APP))
     place.inspector.error = EntryError("No module named 'nope'", file="app.py", line=1)
     with pytest.raises(EntryError, match=r"app\.py:1: No module"):
         await deploy("chat", place.bundle(app__py=APP + b"#1"))
@@ -294,29 +288,43 @@ def test_listeners_hear_of_changes_and_cannot_stop_them(caplog: pytest.LogCaptur
     assert len(caplog.records) == 3
 
 
-def test_the_entry_is_found_by_name_in_a_fixed_order(tmp_path: Path) -> None:
-    (tmp_path / "lambda_function.py").touch()
-    assert find_entry_file(tmp_path, None) == Path("lambda_function.py")
-    (tmp_path / "main.py").touch()
-    assert find_entry_file(tmp_path, None) == Path("main.py")
-    (tmp_path / "pkg").mkdir()
-    (tmp_path / "pkg/__init__.py").touch()
-    assert find_entry_file(tmp_path, "pkg:app") == Path("pkg/__init__.py")
-    assert find_entry_file(tmp_path, "main.handler") == Path("main.py")
-    with pytest.raises(EntryError, match=r"'pkg\.api:app' needs pkg/api\.py, which is not there"):
-        find_entry_file(tmp_path, "pkg.api:app")
-    with pytest.raises(EntryError, match=r"nope\.py"):
-        find_entry_file(tmp_path, "nope")
+@pytest.mark.parametrize(
+    ("files", "entry"),
+    [
+        ({"ticker.py": "def handler(event, context): ..."}, "ticker:handler"),
+        ({"main.py": "def app(event, context): ...", "other.py": ""}, "main:app"),
+        (
+            {"pkg/__init__.py": "", "pkg/api.py": "def go(e, c): ...", "dialback.toml": 'entry = "pkg.api:go"'},
+            "pkg.api:go",
+        ),
+    ],
+)
+async def test_whatever_the_bridge_serves_can_be_deployed(place: Place, files: dict[str, str], entry: str) -> None:
+    place.deployer._inspector = BridgeInspector()
+    bundle = place.bundle(**{name.replace(".", "__"): text.encode() for name, text in files.items()})
+    assert (await place.deployer.deploy("fn", bundle)).deployment.entry == entry
 
 
-def test_what_the_compiler_gives_up_on_is_a_syntax_error(tmp_path: Path) -> None:
-    for source in (b"x = \0", b"(" * 5000, b"# coding: nonsense\n", b"x = '\xff'\n", b"x = " + b"-" * 50_000 + b"1"):
-        (tmp_path / "app.py").write_bytes(source)
-        with pytest.raises(EntryError) as caught:
-            check_syntax(tmp_path, Path("app.py"))
-        assert (caught.value.code, caught.value.file) == ("syntax_error", "app.py")
-    (tmp_path / "app.py").write_bytes(b"x = '\\d'\n")  # a warning is no error
-    check_syntax(tmp_path, Path("app.py"))
+@pytest.mark.parametrize(
+    ("files", "code", "words"),
+    [
+        ({}, "entry_missing", "there is no Python file"),
+        ({"one.py": "", "two.py": ""}, "entry_missing", "there are one.py, two.py"),
+        ({"app.py": "x = 1"}, "entry_missing", "app.py: no entry: it exports none of"),
+        ({"app.py": "x = 1\ndef broken(:"}, "syntax_error", "app.py:2: SyntaxError: invalid syntax"),
+        ({"app.py": "import nope"}, "import_failed", "app.py:1: ModuleNotFoundError"),
+    ],
+)
+async def test_the_bridge_says_what_is_wrong_with_an_entry(
+    place: Place, files: dict[str, str], code: str, words: str
+) -> None:
+    place.deployer._inspector = BridgeInspector()
+    bundle = place.bundle(README=b"", **{name.replace(".", "__"): text.encode() for name, text in files.items()})
+    with pytest.raises(EntryError) as caught:
+        await place.deployer.deploy("fn", bundle)
+    assert caught.value.code == code
+    assert words in str(caught.value)
+    assert place.on_disk() == []
 
 
 def scripted(script: str, time_limit: float = 10.0) -> BridgeInspector:
@@ -361,7 +369,7 @@ async def test_the_inspection_gets_the_functions_environment_and_none_of_ours(
     found = await scripted(script).inspect(tmp_path, FunctionConfig(env={"GREETING": "hi"}, entry="app:app"))
     assert "A_SECRET" not in found.entry
     assert "GREETING" in found.entry
-    assert f"{tmp_path}--dir {tmp_path} --entry app:app" in found.entry
+    assert f"{tmp_path}--watch-stdin --dir {tmp_path} --entry app:app" in found.entry
 
 
 async def test_output_without_end_is_read_and_forgotten(tmp_path: Path) -> None:

@@ -165,7 +165,8 @@ async def test_a_configuration_of_another_version_is_still_read(tmp_path: Path) 
     await store.add_deployment(deployment())
     await store.close()
     with sqlite3.connect(path) as raw:
-        raw.execute("""UPDATE deployments SET config = '{"max_workers": 2, "new": 1, "timeouts": {"x": 1}}'""")
+        config = '{"max_workers": 2, "new": 1, "timeouts": {"x": 1}, "env": {"HOME": "/"}}'
+        raw.execute("UPDATE deployments SET config = ?", [config])
     raw.close()
     store = await SqliteStore.open(path)
     assert (await store.active_deployments())[0].config == FunctionConfig(max_workers=2)

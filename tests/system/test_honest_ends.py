@@ -133,7 +133,10 @@ def test_an_unknown_function_is_a_404_with_an_id(shared: Platform) -> None:
     response = shared.get("/@nobody/")
     assert response.status_code == 404
     assert response.json()["error"]["code"] == "function_not_found"
-    assert len(response.headers["x-dialback-id"]) == 26
+    identity = response.headers["x-dialback-id"]
+    assert len(identity) == 26
+    assert shared.trace(identity)["code"] == "LR"
+    assert "no such function" in shared.command("trace", identity).stdout
 
 
 def test_a_function_answers_at_its_host_name_too(shared: Platform) -> None:

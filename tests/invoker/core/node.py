@@ -130,6 +130,14 @@ class RawClient:
                 self.received += data
         return self.received
 
+    async def swallow(self) -> int:
+        """How many bytes come until the other side closes; none is kept."""
+        size = 0
+        async with asyncio.timeout(20):
+            while data := await self._reader.read(1 << 20):
+                size += len(data)
+        return size
+
     async def rest(self) -> bytes:
         """Everything until the other side closes or resets."""
         async with asyncio.timeout(10):

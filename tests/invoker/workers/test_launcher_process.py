@@ -19,6 +19,7 @@ from dialback_invoker.launchers import proc, process_worker
 from dialback_invoker.launchers.base import AllowedUrl, LaunchFailed, WorkerControl, WorkerSpec
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.lease import WorkerDied
+from dialback_invoker.platform_variables import set_by_platform
 
 Control = Callable[..., WorkerControl]
 
@@ -28,7 +29,7 @@ async def test_a_worker_gets_its_own_environment_and_nothing_of_ours(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy")
-    env = {"GREETING": "hello", "TZ": "Europe/Vienna", "AWS_SECRET": "no", "DIALBACK_X": "no", "": "no", "A=B": "no"}
+    env = {"GREETING": "hello", "TZ": "Europe/Vienna", "AWS_REGION": "eu-west-1", "DIALBACK_X": "no", "HOME": "no"}
     pool = platform.pool(spec={"env": env, "memory_mb": 100, "allow": (AllowedUrl("unix", path="/r.sock"),)})
     seen = await platform.call(pool, do="look")
     worker = pool.workers[0]
@@ -39,6 +40,7 @@ async def test_a_worker_gets_its_own_environment_and_nothing_of_ours(
     assert seen["env"] == {
         "GREETING": "hello",
         "TZ": "Europe/Vienna",
+        "AWS_REGION": "eu-west-1",
         "LANG": "C.UTF-8",
         "HOME": str(folder / "tmp"),
         "TMPDIR": str(folder / "tmp"),
@@ -54,6 +56,14 @@ async def test_a_worker_gets_its_own_environment_and_nothing_of_ours(
     assert seen["config"]["allow"] == [{"scheme": "unix", "host": "", "port": 0, "path": "/r.sock"}]
     assert seen["config"]["worker"] == worker.id
     assert seen["config"]["memory_mb"] == 100
+
+
+async def test_every_variable_that_a_worker_gets_can_be_set_in_env_or_is_refused_there(
+    platform: Platform, run_dir: Path
+) -> None:
+    seen = await platform.call(platform.pool(), do="look")
+    given = set(seen["env"]) - {"LC_CTYPE"}
+    assert {name for name in given if not set_by_platform(name)} == {"PATH", "TZ", "LANG"}
 
 
 async def test_a_worker_works_on_its_own_copy_in_its_own_session(platform: Platform, run_dir: Path) -> None:

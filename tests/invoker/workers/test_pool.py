@@ -242,7 +242,7 @@ async def test_scale_to_zero_after_the_idle_time(platform: Platform) -> None:
     await platform.until(lambda: not worker.live)
     await within(pool.closed())
     assert pool.workers == []
-    assert [state for _, state in platform.states][-4:] == ["condemned", "stopping", "dead", "dead"]  # and gone
+    assert [state for _, state in platform.states][-4:] == ["retiring", "stopping", "dead", "dead"]  # and gone
     assert worker._running is not None
     assert worker._running.exited.result().code == 0  # it was told 410 and left by itself
     assert await platform.call(pool) == {}  # and from zero
@@ -383,7 +383,7 @@ async def test_a_condemned_worker_is_replaced_and_killed_when_the_others_are_don
     other = await platform.take(pool)  # its place is free for a new worker
     assert other.worker is not stuck.worker
     assert isinstance(await platform.ask(fine), Response)
-    assert stuck.worker.state.value == "condemned"
+    assert stuck.worker.state.value == "retiring"
     fine.release()
     answer = await within(stuck.result)
     assert isinstance(answer, WorkerDied)
@@ -460,7 +460,7 @@ async def test_a_superseded_deployment_finishes_what_it_has(platform: Platform) 
     with pytest.raises(Overloaded, match="takes no more requests"):
         await platform.take(pool)
     await platform.until(lambda: len(pool.workers) == 1)
-    assert busy.worker.state.value == "condemned"
+    assert busy.worker.state.value == "retiring"
     busy.worker.response(busy.payload.invocation_id, b"")  # type: ignore[union-attr]
     busy.release()
     await within(pool.closed())

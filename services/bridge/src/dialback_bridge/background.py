@@ -50,6 +50,11 @@ class Background:
             text = "".join(traceback.format_exception(type(error), error, below_bridge(error)))
             self._emit(["work given to wait_until failed", *text.rstrip().split("\n")])
 
+    def is_open(self) -> bool:
+        """Whether there is something to be finished; if not, nothing can be added any more."""
+        self._closed = not self._tasks
+        return not self._closed
+
     async def finish(self, remaining: float | None) -> None:
         """Wait for what was begun, and what that begins; cancel it when its time is over.
 

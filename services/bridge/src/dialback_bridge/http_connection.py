@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client for the runtime API: keep-alive, one request at a time on a connection, no dependencies.
+"""A small HTTP/1.1 client for the runtime API: keep-alive, pipelining, no dependencies.
 
 The standard library's client blocks, and a thread for each poll would cost more than the poll.
 """
@@ -6,7 +6,14 @@ The standard library's client blocks, and a thread for each poll would cost more
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+READ_BUFFER = 64 * 1024
+"""Bytes that are read at once. One buffer serves all connections: what is in it is taken before the loop goes on."""
+
+_read_buffer = memoryview(bytearray(READ_BUFFER))
 
 MAX_HEAD = 64 * 1024
 MAX_BODY = 64 * 1024 * 1024
@@ -30,30 +37,41 @@ class HttpResponse:
     body: bytes
 
 
-class HttpConnection(asyncio.Protocol):
-    """One connection. `request` may be called again when the previous one has been answered and `reusable` holds."""
+Answer = asyncio.Future[HttpResponse]
+
+
+class HttpConnection(asyncio.BufferedProtocol):
+    """One connection. Requests may be sent behind each other; they are answered in their order (RFC 9112, 9.3.2).
+
+    asyncio's usual protocol gets a new object of 256 KiB for every read; this one reads into the same memory each time.
+    """
 
     def __init__(self) -> None:
         self.reusable = True
+        """Whether another request may be sent when all answers are there."""
+        self.on_idle: Callable[[HttpConnection], None] = lambda _: None
+        """Is told when the last answer that was asked for has come and the connection may be used again."""
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._answer: asyncio.Future[HttpResponse] | None = None
+        self._answers: deque[Answer] = deque()
         self._head: tuple[int, dict[str, str]] | None = None
 
-    async def request(self, method: str, path: str, headers: bytes, body: bytes = b"") -> HttpResponse:
-        """Send a request and wait, without a limit, for its answer. `headers` are whole lines. Raises HttpGone."""
-        if self._transport is None or self._transport.is_closing() or self._answer is not None:
-            raise HttpGone("the connection is closed")
-        self._answer = asyncio.get_running_loop().create_future()
-        length = b"Content-Length: %d\r\n" % len(body) if method != "GET" else b""
-        self._transport.write(b"%s %s HTTP/1.1\r\n%s%s\r\n%s" % (method.encode(), path.encode(), headers, length, body))
-        try:
-            return await self._answer
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        finally:
-            self._answer = None
+    def send(self, requests: bytes, *answers: Answer) -> None:
+        """Send whole requests, one for each of `answers`; these get what comes back, or HttpGone."""
+        if self._transport is None or self._transport.is_closing():
+            _fail(answers, HttpGone("the connection is closed"))
+            return
+        self._answers += answers
+        self._transport.write(requests)
+
+    def give_up(self, answer: Answer) -> None:
+        """Nobody waits for `answer` any more: close as soon as nobody waits for one before it."""
+        self.reusable = False
+        if answer in self._answers:
+            while self._answers.pop() is not answer:
+                pass
+            if not self._answers:
+                self.close()
 
     def close(self) -> None:
         """Close at once."""
@@ -61,26 +79,27 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
+    # --- asyncio.BufferedProtocol -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        if self._answer is None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._answers:
             # An answer that nobody asked for, such as the 408 of a server that tires of an idle connection.
             self.close()
             return
-        self._buffer += data
+        self._buffer += _read_buffer[:nbytes]
         try:
-            answer = self._parse(at_end=False)
+            while self._answers and (answer := self._parse(at_end=False)) is not None:
+                self._deliver(answer)
         except ValueError as error:
             self._fail(f"the answer is not HTTP/1.1: {error}")
             self.close()
-            return
-        if answer is not None:
-            self._deliver(answer)
 
     def eof_received(self) -> None:
         self.reusable = False
@@ -88,7 +107,7 @@ class HttpConnection(asyncio.Protocol):
             answer = self._parse(at_end=True)
         except ValueError:
             answer = None
-        if answer is not None:
+        if answer is not None and self._answers:
             self._deliver(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,18 +116,26 @@ class HttpConnection(asyncio.Protocol):
 
     # --- parsing ------------------------------------------------------------------------------------------------------
 
-    def _deliver(self, answer: HttpResponse) -> None:
+    def _deliver(self, response: HttpResponse) -> None:
         self._head = None
-        if answer.headers.get("connection", "").lower() == "close" or self._buffer:
+        answer = self._answers.popleft()
+        if not answer.done():
+            answer.set_result(response)
+        if response.headers.get("connection", "").lower() == "close" or (self._buffer and not self._answers):
             self.reusable = False
-        if not self.reusable and self._transport is not None:
+            self._fail("the server closes the connection")
+        if self._answers:
+            return
+        if self.reusable:
+            self.on_idle(self)
+        elif self._transport is not None:
             self._transport.close()
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(answer)
 
     def _fail(self, message: str) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(HttpGone(message, answered=bool(self._buffer or self._head)))
+        answers, self._answers = self._answers, deque()
+        if answers:
+            _fail((answers.popleft(),), HttpGone(message, answered=bool(self._buffer or self._head)))
+            _fail(answers, HttpGone(message))
 
     def _parse(self, at_end: bool) -> HttpResponse | None:
         """The answer, when all of it is in the buffer. Raises ValueError for what cannot be one."""
@@ -168,6 +195,12 @@ class HttpConnection(asyncio.Protocol):
             if len(self._buffer) < at:
                 return None
             parts.append(bytes(self._buffer[end + 2 : at - 2]))
+
+
+def _fail(answers: Iterable[Answer], error: HttpGone) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)
 
 
 def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:

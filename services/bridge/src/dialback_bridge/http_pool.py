@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
-from .http_connection import HttpConnection, HttpGone, HttpResponse
+from .http_connection import Answer, HttpConnection, HttpGone, HttpResponse
+
+
+class _Call:
+    """A request, who answers it, and where it was sent."""
+
+    __slots__ = ("answer", "connection", "request")
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self.answer: Answer = asyncio.get_running_loop().create_future()
+        self.connection: HttpConnection | None = None
 
 
 class HttpPool:
@@ -14,19 +26,38 @@ class HttpPool:
     def __init__(self, connect: Callable[[], Awaitable[HttpConnection]]) -> None:
         self._connect = connect
         self._idle: list[HttpConnection] = []
+        self._patient: deque[_Call] = deque()
 
-    async def request(self, method: str, path: str, headers: bytes, body: bytes = b"") -> HttpResponse:
-        """As `HttpConnection.request`. Raises HttpGone.
+    @property
+    def patient(self) -> int:
+        """How many patient requests have not been sent yet."""
+        return len(self._patient)
+
+    async def request(
+        self, method: str, path: str, headers: bytes, body: bytes = b"", *, patient: bool = False
+    ) -> HttpResponse:
+        """Send a request and wait, without a limit, for its answer. `headers` are whole lines. Raises HttpGone.
 
         A kept connection that ends before a byte of the answer came was closed by the other side while it was idle; the
-        request is then sent again, on a new connection.
+        request is then sent again, on a new connection. A `patient` request waits until a POST is sent and follows it
+        on its connection, in the same write; or until `hurry`.
         """
+        length = b"" if method == "GET" else b"Content-Length: %d\r\n" % len(body)
+        request = b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (method.encode(), path.encode(), headers, length, body)
+        if patient:
+            call = _Call(request)
+            self._patient.append(call)
+            try:
+                return await self._answer(call)
+            except HttpGone as gone:
+                if gone.answered:
+                    raise
         while self._idle:
             connection = self._idle.pop()
             if not connection.reusable:
                 continue
             try:
-                return await self._send(connection, method, path, headers, body)
+                return await self._send(connection, request, leads=method == "POST")
             except HttpGone as gone:
                 if gone.answered:
                     raise
@@ -34,20 +65,39 @@ class HttpPool:
             connection = await self._connect()
         except OSError as error:
             raise HttpGone(f"cannot connect: {error}") from error
-        return await self._send(connection, method, path, headers, body)
+        connection.on_idle = self._idle.append
+        return await self._send(connection, request, leads=method == "POST")
 
-    async def _send(
-        self, connection: HttpConnection, method: str, path: str, headers: bytes, body: bytes
-    ) -> HttpResponse:
-        answer = await connection.request(method, path, headers, body)
-        if connection.reusable:
-            self._idle.append(connection)
-        return answer
+    def hurry(self) -> None:
+        """Let the patient requests wait no longer."""
+        while self._patient:
+            self._patient.popleft().answer.set_exception(HttpGone("not sent yet"))
 
     def close(self) -> None:
         """Close what is idle."""
         while self._idle:
             self._idle.pop().close()
+
+    async def _send(self, connection: HttpConnection, request: bytes, *, leads: bool) -> HttpResponse:
+        call = _Call(request)
+        call.connection = connection
+        if leads and self._patient:
+            follower = self._patient.popleft()
+            follower.connection = connection
+            connection.send(request + follower.request, call.answer, follower.answer)
+        else:
+            connection.send(request, call.answer)
+        return await self._answer(call)
+
+    async def _answer(self, call: _Call) -> HttpResponse:
+        try:
+            return await call.answer
+        except asyncio.CancelledError:
+            if call.connection is not None:
+                call.connection.give_up(call.answer)
+            elif call in self._patient:
+                self._patient.remove(call)
+            raise
 
 
 async def connect_unix(path: str) -> HttpConnection:

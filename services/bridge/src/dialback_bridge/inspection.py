@@ -20,8 +20,15 @@ def describe(folder: Path, entry: str | None) -> tuple[dict[str, Any], int]:
         found = find_entry(folder, entry)
     except EntryError as error:
         place = {"message": error.message, "file": error.file, "line": error.line, "source": error.source}
-        return {"error": place}, EXIT_NO_ENTRY
+        return {"error": {"code": _code(error), **place}}, EXIT_NO_ENTRY
     return {"entry": found.name, "kind": found.kind.value, "blocks": found.blocks}, 0
+
+
+def _code(error: EntryError) -> str:
+    """A word for machines: what the user's code raised says whether there was any."""
+    if error.__cause__ is None:
+        return "entry_missing"
+    return "syntax_error" if isinstance(error.__cause__, SyntaxError) else "import_failed"
 
 
 def inspect_function(folder: Path, entry: str | None) -> int:

@@ -8,11 +8,9 @@ invocation ends in exactly one answer to the runtime API, and the worker goes on
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from dialback_wire import payload
@@ -76,6 +74,7 @@ class Invocations:
         self._running: dict[Exchange, Callable[[Reason | str], None]] = {}
         self._background: set[Background] = set()
         self._shutting_down = False
+        self._given_up = False
 
     async def serve(self, delivery: Delivery) -> None:
         """Serve one invocation, in a task of its own. Raises PlatformGone and nothing else."""
@@ -85,8 +84,7 @@ class Invocations:
         except EventError as error:
             await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
-        # The payload's bytes hold the token, and are of no more use.
-        delivery = replace(delivery, event=b"")
+        delivery.event = b""
         scope = log_capture.Scope(delivery.id if stamp is None else stamp.invocation)
         log_capture.current.set(scope)
         try:
@@ -104,6 +102,10 @@ class Invocations:
             stop(Reason.SHUTDOWN)
         for background in self._background:
             background.cancel()
+
+    def give_up(self) -> None:
+        """The tasks of `serve` are about to be cancelled: a handler that is cancelled with them is not answered for."""
+        self._given_up = True
 
     # --- callback mode ------------------------------------------------------------------------------------------------
 
@@ -126,9 +128,10 @@ class Invocations:
             verdict = await self._finish_stream(exchange, raised)
         finally:
             self._receivers.release(socket)
-        await self._finish_background(delivery, background)
-        answer = {payload.KEY: {"verdict": verdict.name.lower(), "count": exchange.count}}
-        await self._runtime.respond(delivery.id, json.dumps(answer).encode())
+        if background.is_open():
+            await self._finish_background(delivery, background)
+        answer = f'{{"{payload.KEY}": {{"verdict": "{verdict.name.lower()}", "count": {exchange.count}}}}}'
+        await self._runtime.respond(delivery.id, answer.encode())
 
     async def _finish_stream(self, exchange: StreamExchange, error: BaseException | None) -> Verdict:
         """Send END, unless the handler's complete response has sent it. `error` is what the handler raised."""
@@ -158,7 +161,8 @@ class Invocations:
             await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
         raised, background = await self._run(exchange)
-        await self._finish_background(delivery, background)
+        if background.is_open():
+            await self._finish_background(delivery, background)
         if exchange.overflowed:
             failure = TOO_LARGE
         elif exchange.gone == "deadline":
@@ -212,16 +216,16 @@ class Invocations:
             timers.append(loop.call_later(max(0.0, left), stop, "deadline"))
         self._running[exchange] = stop
         try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            task.cancel()
-            background.cancel()
-            raise
+            return await task, background
+        except asyncio.CancelledError as error:
+            if self._given_up:
+                background.cancel()
+                raise
+            return error, background
         finally:
             del self._running[exchange]
             for timer in timers:
                 timer.cancel()
-        return asyncio.CancelledError() if task.cancelled() else task.result(), background
 
     async def _finish_background(self, delivery: Delivery, background: Background) -> None:
         if self._shutting_down:

@@ -15,6 +15,7 @@ from dialback_wire.messages import Refusal, Verdict
 
 from .callback_url import AllowList, CallbackNotAllowed, Target
 from .event import Stamp
+from .patience import Patience
 from .receiver_socket import DialFailed, DialRefused, ReceiverSocket, dial
 from .stream_exchange import StreamExchange, StreamLost, StreamRefused
 
@@ -44,6 +45,9 @@ class Receivers:
         self._dial_timeout = dial_timeout
         self._clock = clock
         self._kept: dict[Target, asyncio.Task[ReceiverSocket]] = {}
+        self._targets: dict[str, Target] = {}
+        """What the allow-list said to URLs that it allowed."""
+        self._accepts = Patience(dial_timeout)
         self._sockets: set[ReceiverSocket] = set()
         self._gone: asyncio.Event = asyncio.Event()
 
@@ -53,8 +57,11 @@ class Receivers:
         Raises CallbackUnreachable, and CallbackRefused; both mean that the handler must not run.
         """
         try:
-            target = self._allow.pick(stamp.url)
-            return await asyncio.wait_for(self._open(target, stamp.token, exchange), self._dial_timeout)
+            target = self._target(stamp.url)
+            socket = self._at_hand(target)
+            if socket is None or not await self._enter(socket, stamp.token, exchange, fresh=False):
+                socket = await asyncio.wait_for(self._open(target, stamp.token, exchange), self._dial_timeout)
+            return socket
         except asyncio.TimeoutError:
             raise CallbackUnreachable(f"the receiver did not answer within {self._dial_timeout:g} s") from None
         except (DialRefused, StreamRefused) as error:
@@ -69,6 +76,7 @@ class Receivers:
 
     async def close(self, within: float = 1.0) -> None:
         """Close all sockets and wait, not longer than `within` seconds, until they are gone."""
+        self._accepts.close()
         for task in self._kept.values():
             task.cancel()
         self._kept.clear()
@@ -82,29 +90,47 @@ class Receivers:
                 for socket in list(self._sockets):
                     socket.abort()
 
+    def _target(self, url: str) -> Target:
+        target = self._targets.get(url)
+        if target is None:
+            # Only what was allowed is remembered, so there are as many as the list has entries, or two for each.
+            target = self._targets[url] = self._allow.pick(url)
+        return target
+
+    def _at_hand(self, target: Target) -> ReceiverSocket | None:
+        """The kept socket, when it can be used without a question: nearly always, so this has to be quick."""
+        task = self._kept.get(target)
+        socket = None if task is None else _dialled(task)
+        return socket if socket is not None and socket.usable and socket.silence <= SILENCE else None
+
     async def _open(self, target: Target, token: str, exchange: StreamExchange) -> ReceiverSocket:
         while True:
             socket, fresh = await self._socket(target, token)
-            try:
-                stream = socket.mux.open_token(token.encode("latin-1"), exchange)
-            except LocalError:
-                self._forget(socket)
-                continue
-            try:
-                await exchange.attach(stream)
-            except (StreamLost, StreamRefused) as error:
-                # The token was not accepted, so nothing has run. A kept socket may have been dead for long, or its
-                # receiver about to go away; should the token have been consumed all the same, the next socket is told.
-                if fresh or (isinstance(error, StreamRefused) and error.code != Refusal.UNAVAILABLE):
-                    self.release(socket)
-                    raise
-                self._forget(socket)
-                continue
-            except asyncio.CancelledError:
-                stream.end(Verdict.UNAVAILABLE, code="dial_timeout")
+            if await self._enter(socket, token, exchange, fresh=fresh):
+                return socket
+
+    async def _enter(self, socket: ReceiverSocket, token: str, exchange: StreamExchange, *, fresh: bool) -> bool:
+        """Open a stream on `socket`. False when another socket has to be used; raises when the invocation is lost."""
+        try:
+            stream = socket.mux.open_token(token.encode("latin-1"), exchange)
+        except LocalError:
+            self._forget(socket)
+            return False
+        try:
+            await self._accepts.wait(exchange.attach(stream))
+        except (StreamLost, StreamRefused) as error:
+            # The token was not accepted, so nothing has run. A kept socket may have been dead for long, or its
+            # receiver about to go away; should the token have been consumed all the same, the next socket is told.
+            if fresh or (isinstance(error, StreamRefused) and error.code != Refusal.UNAVAILABLE):
                 self.release(socket)
                 raise
-            return socket
+            self._forget(socket)
+            return False
+        except (asyncio.TimeoutError, asyncio.CancelledError):
+            stream.end(Verdict.UNAVAILABLE, code="dial_timeout")
+            self.release(socket)
+            raise
+        return True
 
     async def _socket(self, target: Target, token: str) -> tuple[ReceiverSocket, bool]:
         """A socket that may be used, and whether it was dialled just now for this invocation."""
@@ -142,13 +168,7 @@ class Receivers:
 
     def _is_kept(self, socket: ReceiverSocket) -> bool:
         task = self._kept.get(socket.target)
-        return (
-            task is not None
-            and task.done()
-            and not task.cancelled()
-            and not task.exception()
-            and task.result() is socket
-        )
+        return task is not None and _dialled(task) is socket
 
     def _forget(self, socket: ReceiverSocket) -> None:
         """Open nothing more on `socket`; it closes when its last stream is over."""
@@ -167,6 +187,13 @@ class Receivers:
         self._sockets.discard(socket)
         if not self._sockets:
             self._gone.set()
+
+
+def _dialled(task: asyncio.Task[ReceiverSocket]) -> ReceiverSocket | None:
+    """The socket that `task` dialled; None when it has not, or could not."""
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        return None
+    return task.result()
 
 
 def _retrieve(task: asyncio.Task[ReceiverSocket]) -> None:

@@ -26,6 +26,9 @@ from .runtime_client import Failure, PlatformGone, RuntimeClient
 MAX_POLLS = 4
 """How many `next` calls are outstanding at most."""
 
+MIN_POLLS = 2
+"""As long as this many others are outstanding, a `next` call waits for an answer that it can leave with."""
+
 ASYNC_CONCURRENCY = 100
 THREAD_CONCURRENCY = 10
 STOP_TIME = 5.0
@@ -43,6 +46,7 @@ class Worker:
         self._invocations = invocations
         self._slots = asyncio.Semaphore(concurrency)
         self._polls = min(concurrency, MAX_POLLS)
+        self._polling = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._retiring = False
         self._gone: PlatformGone | None = None
@@ -56,6 +60,7 @@ class Worker:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=STOP_TIME if self._gone else None)
         finally:
+            self._invocations.give_up()
             for task in [*self._pollers, *self._tasks]:
                 task.cancel()
         if self._gone is not None:
@@ -74,17 +79,25 @@ class Worker:
 
     async def _poll(self) -> None:
         while True:
+            if self._slots.locked():
+                # The patient calls hold the last slots.
+                self._runtime.hurry()
             # A slot is taken before the poll, so what comes can start at once, and polls never exceed free slots.
             await self._slots.acquire()
             if self._retiring:
                 break
+            patient = self._polling - self._runtime.patient >= MIN_POLLS
+            self._polling += 1
             try:
-                delivery = await self._runtime.next()
+                delivery = await self._runtime.next(patient=patient and bool(self._tasks))
             except PlatformGone as gone:
                 self._platform_gone(gone)
                 break
+            finally:
+                self._polling -= 1
             if delivery is None:
                 self._retiring = True
+                self._runtime.hurry()
                 asyncio.get_running_loop().call_later(LAST_POLL_TIME, self._cancel_polls)
                 break
             task = asyncio.get_running_loop().create_task(self._invocations.serve(delivery))

@@ -29,6 +29,9 @@ MAX_CODE = 255
 class FrameType(IntEnum):
     """Types of frames. Those below 0x10 belong to the carrier and have stream number 0."""
 
+    # In C: Enum's own is a Python function, and would be called for every frame.
+    __hash__ = int.__hash__
+
     HELLO = 0x01
     PROOF = 0x02
     PING = 0x03
@@ -46,7 +49,8 @@ class FrameType(IntEnum):
     WINDOW = 0x19
 
 
-KNOWN = frozenset(int(t) for t in FrameType)
+KNOWN = {int(t): t for t in FrameType}
+"""The types by their numbers; quicker to ask than `FrameType(number)`."""
 
 OPEN_TOKEN = 1
 OPEN_REQUEST = 2
@@ -91,8 +95,12 @@ def _text(text: str, limit: int = MAX_TEXT) -> bytes:
 def encode_fields(fields: Fields) -> bytes:
     """`count (2)`, then for each field `name length (2) value length (2) name value`. Raises LocalError."""
     parts = [_pack(_U16, len(fields))]
-    for name, value in fields:
-        parts += (_pack(_FIELD, len(name), len(value)), name, value)
+    pack = _FIELD.pack
+    try:
+        for name, value in fields:
+            parts += (pack(len(name), len(value)), name, value)
+    except struct.error as error:
+        raise LocalError(f"a field cannot be sent: {error}") from error
     return b"".join(parts)
 
 
@@ -100,16 +108,18 @@ def decode_fields(payload: bytes, at: int) -> Fields:
     """The fields that start at offset `at` and fill the rest of `payload`."""
     (count,) = _U16.unpack_from(payload, at)
     at += 2
+    size = len(payload)
     fields = []
+    unpack = _FIELD.unpack_from
     for _ in range(count):
-        name_length, value_length = _FIELD.unpack_from(payload, at)
+        name_length, value_length = unpack(payload, at)
         middle = at + 4 + name_length
         end = middle + value_length
-        if end > len(payload):
+        if end > size:
             raise StreamViolation("a field is longer than its frame")
         fields.append((payload[at + 4 : middle], payload[middle:end]))
         at = end
-    if at != len(payload):
+    if at != size:
         raise StreamViolation("bytes behind the last field")
     return tuple(fields)
 
@@ -289,12 +299,12 @@ def decode_end(payload: bytes) -> End:
     code_end = _END.size + code_length
     if code_end > len(payload):
         raise StreamViolation("END's code is longer than its frame")
-    known = Verdict(verdict) if verdict in _VERDICTS else Verdict.ERROR
+    known = _VERDICTS.get(verdict, Verdict.ERROR)
     code = payload[_END.size : code_end].decode(errors="replace")
     return End(known, count, status, code, payload[code_end:].decode(errors="replace"), retry_after)
 
 
-_VERDICTS = frozenset(int(v) for v in Verdict)
+_VERDICTS = {int(v): v for v in Verdict}
 _REASONS = frozenset(int(r) for r in Reason)
 
 

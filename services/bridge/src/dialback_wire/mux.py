@@ -18,7 +18,7 @@ from .proof import NONCE_BYTES, prove, verify
 from .reader import FrameReader
 from .sink import BaseSink, StreamSink
 from .stream import Stream
-from .tables import Seat
+from .tables import SENDS, Seat
 
 FLUSH_BYTES = 256 * 1024
 """About how much is handed to the carrier in one write."""
@@ -77,6 +77,9 @@ class Mux:
         if len(nonce) != (0 if key is None else NONCE_BYTES):
             raise LocalError(f"a key needs a nonce of {NONCE_BYTES} bytes, and a nonce a key")
         self.seat = seat
+        self.asks = seat.asks
+        self.sends = SENDS[seat]
+        self.receives = SENDS[seat.peer]
         self.limits = limits or Limits()
         self.budget = budget or Budget()
         self.ready = False
@@ -290,7 +293,7 @@ class Mux:
         stream = self._add(stream_id, BaseSink())
         try:
             opened = frames.decode_open(payload)
-            if isinstance(opened, Request) == self.seat.asks:
+            if isinstance(opened, Request) == self.asks:
                 raise StreamViolation(f"{self.seat.name} takes no OPEN of this kind")
             stream.opened(opened, len(payload))
             if self.going_away:

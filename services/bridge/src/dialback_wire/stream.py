@@ -10,7 +10,7 @@ from .frames import KNOWN, FrameType
 from .messages import Accept, End, Fields, Head, Info, Reason, Refusal, Request, Verdict
 from .outbox import Outbox
 from .sink import BaseSink, StreamSink
-from .tables import BODY, SENDS, Body, Response
+from .tables import BODY, Body, Response
 
 if TYPE_CHECKING:
     from .mux import Mux
@@ -19,6 +19,11 @@ Tap = Callable[[bool, int, int], None]
 """Is told of every frame of a stream: whether it was sent (or came), its type, the size of its payload in bytes."""
 
 _NOBODY = BaseSink()
+# Looking up a member of an enumeration costs more than comparing it, and these are asked for with every frame.
+_IDLE, _OPENING, _WAITING = Response.IDLE, Response.OPENING, Response.WAITING
+_STREAMING, _CANCELLING, _CLOSED = Response.STREAMING, Response.CANCELLING, Response.CLOSED
+_BODY_NONE, _BODY_STREAMING, _BODY_ENDED = Body.NONE, Body.STREAMING, Body.ENDED
+_HEAD, _END = FrameType.HEAD, FrameType.END
 _DATA = int(FrameType.DATA)
 _WINDOW = int(FrameType.WINDOW)
 _BODY_FRAMES = frozenset({FrameType.DATA, FrameType.TRAILERS, FrameType.END})
@@ -63,11 +68,11 @@ class Stream:
         self.opened_bytes = 0
         """Size of the payload of the other side's OPEN, which came before there could be a tap."""
         self._mux = mux
-        self._asks = mux.seat.asks
-        self._sendable = SENDS[mux.seat]
-        self._receivable = SENDS[mux.seat.peer]
-        self._response = Response.IDLE
-        self._body = Body.NONE
+        self._asks = mux.asks
+        self._sendable = mux.sends
+        self._receivable = mux.receives
+        self._response = _IDLE
+        self._body = _BODY_NONE
         self._outbox = Outbox(mux.peer_window)
         self._incoming = ReceiveWindow(mux.limits.window, mux.limits.max_window, mux.budget)
         self._tail: list[bytes] = []
@@ -80,7 +85,7 @@ class Stream:
     @property
     def over(self) -> bool:
         """Whether nothing more can happen on this stream."""
-        return self._response is Response.CLOSED
+        return self._response is _CLOSED
 
     @property
     def response(self) -> Response:
@@ -117,26 +122,26 @@ class Stream:
     def open(self, payload: bytes, *, body: bool) -> None:
         """Send OPEN. For the mux."""
         self._advance(FrameType.OPEN)
-        self._body = Body.STREAMING if body else Body.NONE
+        self._body = _BODY_STREAMING if body else _BODY_NONE
         self._send(FrameType.OPEN, payload)
 
     def opened(self, opened: Request | bytes, size: int) -> None:
         """The other side's OPEN came, `size` bytes of payload. For the mux."""
         self.opened_bytes = size
-        self._response = self._receivable[Response.IDLE, FrameType.OPEN]
+        self._response = self._receivable[_IDLE, FrameType.OPEN]
         if isinstance(opened, Request) and opened.body_length != 0:
-            self._body = Body.STREAMING
+            self._body = _BODY_STREAMING
 
     def accept(self, resume_token: bytes = b"", *, body: bool = False) -> None:
         """Asker: let the opener of a token in. `body`: the request's body follows."""
         payload = self._mux.fitting(frames.encode_accept(Accept(resume_token, body)))
         if self._advance(FrameType.ACCEPT):
-            self._body = Body.STREAMING if body else Body.NONE
+            self._body = _BODY_STREAMING if body else _BODY_NONE
             self._send(FrameType.ACCEPT, payload)
 
     def refuse(self, code: Refusal, reason: str) -> None:
         """Do not let the other side's stream in. Nothing has run, nothing will."""
-        if self._response is Response.CANCELLING:
+        if self._response is _CANCELLING:
             self.end(Verdict.CANCELLED, detail=reason)
         elif self._advance(FrameType.REFUSE):
             self._send(FrameType.REFUSE, frames.encode_refuse(code, reason))
@@ -148,7 +153,7 @@ class Stream:
         """Asker: want no more. What is queued is dropped; `on_end` follows when the other side has stopped."""
         if self._advance(FrameType.CANCEL):
             self._drop()
-            self._body = Body.ENDED
+            self._body = _BODY_ENDED
             self._send(FrameType.CANCEL, frames.encode_cancel(reason, detail))
 
     def info(self, info: Info) -> None:
@@ -163,8 +168,8 @@ class Stream:
     def head(self, head: Head) -> None:
         """Answerer: send the response's head. Raises LocalError when it is too large for a frame."""
         payload = self._mux.fitting(frames.encode_head(head))
-        if self._advance(FrameType.HEAD):
-            self._send(FrameType.HEAD, payload)
+        if self._advance(_HEAD):
+            self._send(_HEAD, payload)
 
     def write(self, data: bytes, *, flush: bool = True) -> None:
         """Queue bytes of our body. They leave as credit allows; `on_sent` tells.
@@ -192,13 +197,13 @@ class Stream:
         """
         if not (0 <= status <= 999 and 0 <= retry_after <= 0xFFFF):
             raise LocalError(f"END with status {status} and retry after {retry_after} s")
-        if self._ending is not None or (self._asks and self._body is Body.ENDED):
+        if self._ending is not None or (self._asks and self._body is _BODY_ENDED):
             return
-        if self._response is Response.CANCELLING and not self._asks:
+        if self._response is _CANCELLING and not self._asks:
             verdict = Verdict.CANCELLED if verdict is Verdict.OK else verdict
-        elif not self._advance(FrameType.END):
+        elif not self._advance(_END):
             return
-        elif verdict is Verdict.OK and not self._asks and self._response in (Response.WAITING, Response.OPENING):
+        elif verdict is Verdict.OK and not self._asks and self._response in (_WAITING, _OPENING):
             raise LocalError("an END that says OK needs a HEAD before it")
         self._ending = End(verdict, 0, status, code, detail, retry_after)
         if not self.queued:
@@ -213,22 +218,22 @@ class Stream:
     def invite(self) -> None:
         """Send a WINDOW now. Before any body was consumed it says that it is wanted (an edge's 100 Continue)."""
         if self._asks:
-            wanted = self._response in (Response.WAITING, Response.STREAMING)
+            wanted = self._response in (_WAITING, _STREAMING)
         else:
-            wanted = self._body is Body.STREAMING
+            wanted = self._body is _BODY_STREAMING
         if wanted:
             self._send(FrameType.WINDOW, frames.encode_window(self._incoming.consumed, self._incoming.limit))
 
     def _gives_data(self) -> bool:
-        half = self._body is Body.STREAMING if self._asks else self._response is Response.STREAMING
+        half = self._body is _BODY_STREAMING if self._asks else self._response is _STREAMING
         return half and self._ending is None
 
     def _takes_data(self) -> bool:
-        return self._response is Response.STREAMING if self._asks else self._body is Body.STREAMING
+        return self._response is _STREAMING if self._asks else self._body is _BODY_STREAMING
 
     def _advance(self, kind: FrameType) -> bool:
         """Take our step for `kind`. False when it comes too late to matter; LocalError when it is not legal."""
-        if self._response in (Response.CANCELLING, Response.CLOSED):
+        if self._response in (_CANCELLING, _CLOSED):
             return False
         ours = self._asks and kind in _BODY_FRAMES
         if self._ending is not None and (ours or not self._asks):
@@ -238,7 +243,7 @@ class Stream:
         if response is None or body is None:
             state = f"the body is {self._body.value}" if ours else f"the response is {self._response.value}"
             raise LocalError(f"{self._mux.seat.name} may not send {kind.name} when {state}")
-        if kind is not FrameType.END:
+        if kind is not _END:
             # END takes effect when it leaves, behind the data.
             self._response, self._body = response, body
         return True
@@ -284,9 +289,9 @@ class Stream:
         ending, self._ending = self._ending, None
         assert ending is not None
         counted = End(ending.verdict, self.sent, ending.status, ending.code, ending.detail, ending.retry_after)
-        parts.append(self._frame(FrameType.END, frames.encode_end(counted)))
+        parts.append(self._frame(_END, frames.encode_end(counted)))
         if self._asks:
-            self._body = Body.ENDED
+            self._body = _BODY_ENDED
         else:
             self._close()
             self._mux.leaving.append(self)
@@ -306,8 +311,8 @@ class Stream:
         self._ending = None
 
     def _close(self) -> None:
-        self._response = Response.CLOSED
-        self._body = Body.ENDED
+        self._response = _CLOSED
+        self._body = _BODY_ENDED
         self._drop()
         self._incoming.close()
         self._mux.forget(self)
@@ -323,17 +328,17 @@ class Stream:
             self._receive_data(payload)
         elif kind == _WINDOW:
             self._receive_window(payload)
-        elif kind not in KNOWN:
+        elif (known := KNOWN.get(kind)) is None:
             # Of a later minor version.
             return
-        elif self._asks or kind not in _BODY_FRAMES:
-            self._receive_response(FrameType(kind), payload)
+        elif self._asks or known not in _BODY_FRAMES:
+            self._receive_response(known, payload)
         else:
-            self._receive_body(FrameType(kind), payload)
+            self._receive_body(known, payload)
 
     def _receive_window(self, payload: bytes) -> None:
         consumed, limit = frames.decode_window(payload)
-        if self._response is Response.CANCELLING:
+        if self._response is _CANCELLING:
             return
         self._outbox.window.update(consumed, limit)
         if not self._credited:
@@ -346,7 +351,7 @@ class Stream:
         following = self._receivable.get((before, kind))
         if following is None:
             raise StreamViolation(f"{kind.name} when the response is {before.value}")
-        if kind is FrameType.END:
+        if kind is _END:
             self._receive_end(payload)
             return
         if kind is FrameType.REFUSE:
@@ -356,10 +361,10 @@ class Stream:
             self._receive_cancel(payload)
             return
         self._response = following
-        if before is Response.CANCELLING:
+        if before is _CANCELLING:
             # On its way before the other side saw our CANCEL.
             return
-        if kind is FrameType.HEAD:
+        if kind is _HEAD:
             self.sink.on_head(Head(*frames.decode_head(payload)))
         elif kind is FrameType.INFO:
             self._infos += 1
@@ -370,7 +375,7 @@ class Stream:
             self.sink.on_trailers(frames.decode_trailers(payload))
         else:
             accept = frames.decode_accept(payload)
-            self._body = Body.STREAMING if accept.body else Body.NONE
+            self._body = _BODY_STREAMING if accept.body else _BODY_NONE
             self.sink.on_accept(accept)
 
     def _receive_data(self, payload: bytes) -> None:
@@ -392,9 +397,9 @@ class Stream:
         before = self._response
         try:
             end = frames.decode_end(payload)
-            if end.verdict is Verdict.OK and before in (Response.OPENING, Response.WAITING):
+            if end.verdict is Verdict.OK and before in (_OPENING, _WAITING):
                 raise StreamViolation("END says OK without a head")
-            if end.verdict is Verdict.OK and before is not Response.CANCELLING and end.count != self.received:
+            if end.verdict is Verdict.OK and before is not _CANCELLING and end.count != self.received:
                 raise StreamViolation(f"END counts {end.count} bytes, {self.received} came")
         except StreamViolation as violation:
             end = End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", str(violation))
@@ -404,7 +409,7 @@ class Stream:
     def _receive_cancel(self, payload: bytes) -> None:
         reason, detail = frames.decode_cancel(payload)
         ending = self._ending
-        self._response, self._body = Response.CANCELLING, Body.ENDED
+        self._response, self._body = _CANCELLING, _BODY_ENDED
         self._drop()
         self.sink.on_cancel(reason, detail)
         if ending is not None:
@@ -431,7 +436,7 @@ class Stream:
         """The other side broke a rule of this stream: end it on both sides. For the mux."""
         if self.over:
             return
-        cancelled = self._response is Response.CANCELLING
+        cancelled = self._response is _CANCELLING
         self._give_up(Reason.PROTOCOL, Verdict.PROTOCOL, "protocol_violation", why)
         if self._asks:
             sink, self.sink = self.sink, _NOBODY
@@ -454,15 +459,15 @@ class Stream:
         self._drop()
         if not self._asks:
             end = End(verdict, self.sent, 500, code, why)
-            self._send(FrameType.END, frames.encode_end(end))
+            self._send(_END, frames.encode_end(end))
             self._close()
-        elif self._response in (Response.OPENING, Response.IDLE):
+        elif self._response in (_OPENING, _IDLE):
             self._send(FrameType.REFUSE, frames.encode_refuse(Refusal.UNAVAILABLE, why))
             self._close()
-        elif self._response is not Response.CANCELLING:
+        elif self._response is not _CANCELLING:
             self._send(FrameType.CANCEL, frames.encode_cancel(reason, why))
-            self._response = Response.CANCELLING
-            self._body = Body.ENDED
+            self._response = _CANCELLING
+            self._body = _BODY_ENDED
 
     def lose(self, why: str) -> None:
         """The carrier is gone. For the mux."""

@@ -46,6 +46,9 @@ _PEERS = {
 class Response(Enum):
     """States of the response half."""
 
+    # In C: Enum's own is a Python function, and would be called for every frame.
+    __hash__ = object.__hash__
+
     IDLE = "idle"
     OPENING = "opening"
     """The token was presented, and neither accepted nor refused."""
@@ -60,6 +63,8 @@ class Response(Enum):
 
 class Body(Enum):
     """States of the request half."""
+
+    __hash__ = object.__hash__  # as above
 
     NONE = "none"
     """Not begun, or there is no body."""

@@ -1,6 +1,6 @@
 """Packs a function for upload: the same files always make the same bytes, so that an unchanged deploy is seen as one.
 
-A folder, or a single file that keeps its name, becomes a gzipped tar of regular files and nothing else: names are
+A folder, or a single Python file, becomes a gzipped tar of regular files and nothing else: names are
 sorted, times, owners and permissions are fixed. A symbolic link to something inside the folder is packed as what it
 points to; one that leaves the folder is refused, since it would carry files that nobody meant to publish.
 An archive (.zip, .tar.gz, .tgz) is sent as it is.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import stat
 import tarfile
 import tempfile
@@ -32,6 +33,10 @@ IN_MEMORY = 8 * 1024 * 1024
 EPOCH = 315532800
 """1980-01-01: the oldest time that every archive format can say."""
 CONFIG_NAME = "dialback.toml"
+ENTRY_STEMS = frozenset(
+    {"__init__", "app", "application", "asgi", "function", "handler", "index", "lambda_function", "main", "wsgi"}
+)
+"""A single file that is called so says what it is and not what it does: its folder says that."""
 ARCHIVES = {".zip": "application/zip", ".tar.gz": "application/gzip", ".tgz": "application/gzip"}
 
 
@@ -90,7 +95,9 @@ def _unheard(_count: int) -> None:
 
 
 def default_name(source: Path) -> str:
-    """`name` of the folder's `dialback.toml`, else the folder's or file's own, cleaned to the grammar of names."""
+    """`name` of the folder's `dialback.toml`, else the folder's or file's own, cleaned to the grammar of names; of a
+    file that is called like every entry (`app.py`) its folder's.
+    """
     config = source / CONFIG_NAME
     if source.is_dir() and config.is_file():
         file = TomlFile.read(config)
@@ -105,7 +112,11 @@ def default_name(source: Path) -> str:
     stem = source.absolute().name if source.name not in ("", "..") else source.resolve().name
     for suffix in ARCHIVES:
         stem = stem.removesuffix(suffix)
-    return clean_name(stem if source.is_dir() else stem.removesuffix(Path(stem).suffix) or stem)
+    if source.is_dir():
+        return clean_name(stem)
+    stem = stem.removesuffix(Path(stem).suffix) or stem
+    folder = source.absolute().parent.name
+    return clean_name(folder if folder and stem.lower() in ENTRY_STEMS else stem)
 
 
 def _archive_type(source: Path) -> str | None:
@@ -117,7 +128,14 @@ def _archive_type(source: Path) -> str | None:
 def _single(source: Path) -> Iterator[Member]:
     if not source.is_file():
         raise UsageProblem(f"{source} is neither a file nor a folder")
-    yield _member(source.name, source)
+    if source.suffix != ".py":
+        raise UsageProblem(
+            f"{source} is no Python file",
+            hint=f"deploy a folder, a .py file or an archive ({', '.join(ARCHIVES)})",
+        )
+    # The file is imported, so its name must be one that a module can have.
+    module = re.sub(r"\W", "_", source.stem, flags=re.ASCII)
+    yield _member(f"{module if module.isidentifier() else '_' + module}.py", source)
 
 
 def _folder_members(folder: Path) -> Iterator[Member]:

@@ -11,7 +11,16 @@ from rich.text import Text
 from dialback.control_models import Deployed, Function, Summary, Worker
 from dialback.terminal import ACCENT, QUIET, age, safe, size
 
-STATES = {"ready": "green", "busy": "cyan", "idle": QUIET, "starting": "yellow", "retiring": "yellow", "dead": "red"}
+STATES = {
+    "starting": "yellow",
+    "ready": "green",
+    "busy": "cyan",
+    "idle": QUIET,
+    "retiring": "yellow",
+    "stopping": "yellow",
+    "dead": "red",
+}
+"""The colour of each state that a worker can be in."""
 SHORT = 12
 
 

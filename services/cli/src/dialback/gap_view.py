@@ -68,9 +68,9 @@ def block_bar(share: float, width: int) -> str:
 
 
 def blocked_lines(blocked: Blocked, whole: float) -> Iterator[Text]:
-    """How long the stream stood still because one side did not take, or did not give."""
-    words = (("on the client", blocked.client_ms), ("on the worker", blocked.worker_ms))
-    line = Text("  " + "time blocked".ljust(LABEL), QUIET)
+    """How long the stream waited: for the client to take what was there, for the function to make more."""
+    words = (("for the client", blocked.client_ms), ("for the function", blocked.worker_ms))
+    line = Text("  " + "waiting".ljust(LABEL), QUIET)
     for index, (name, spent) in enumerate(words):
         share = f" ({spent / whole:.0%})" if spent and whole else ""
         line.append(" · " if index else "", QUIET).append(f"{milliseconds(spent)}{share}", "default").append(f" {name}")

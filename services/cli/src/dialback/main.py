@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from dialback.commands.functions import deploy, ls, ps, rm
 from dialback.commands.invoke import invoke
@@ -15,6 +14,7 @@ from dialback.commands.logs import logs
 from dialback.commands.serve import serve, up
 from dialback.commands.trace import compare, trace
 from dialback.errors import INTERRUPTED, OK, OutputClosed
+from dialback.options import Command, Group
 
 EPILOG = """
 Exit codes: 0 well · 1 a failure that the platform or the function reported · 2 wrong usage or configuration ·
@@ -26,7 +26,7 @@ NO_COLOR is respected.
 """
 
 
-class Dialback(TyperGroup):
+class Dialback(Group):
     """The root group: exceptions become `error: ...` and an exit code here, also under a test's runner."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
@@ -71,16 +71,16 @@ app = typer.Typer(
 )
 
 SERVING, FUNCTIONS, WATCHING = "Serving", "Functions", "Watching"
-app.command(rich_help_panel=SERVING)(up)
+app.command(cls=Command, rich_help_panel=SERVING)(up)
 app.add_typer(serve, name="serve", rich_help_panel=SERVING)
-app.command(rich_help_panel=FUNCTIONS)(deploy)
-app.command(rich_help_panel=FUNCTIONS)(ls)
-app.command(rich_help_panel=FUNCTIONS)(ps)
-app.command(rich_help_panel=FUNCTIONS)(rm)
-app.command(rich_help_panel=FUNCTIONS)(logs)
-app.command(rich_help_panel=WATCHING)(invoke)
-app.command(rich_help_panel=WATCHING)(trace)
-app.command(rich_help_panel=WATCHING)(compare)
+app.command(cls=Command, rich_help_panel=FUNCTIONS)(deploy)
+app.command(cls=Command, rich_help_panel=FUNCTIONS)(ls)
+app.command(cls=Command, rich_help_panel=FUNCTIONS)(ps)
+app.command(cls=Command, rich_help_panel=FUNCTIONS)(rm)
+app.command(cls=Command, rich_help_panel=FUNCTIONS)(logs)
+app.command(cls=Command, rich_help_panel=WATCHING)(invoke)
+app.command(cls=Command, rich_help_panel=WATCHING)(trace)
+app.command(cls=Command, rich_help_panel=WATCHING)(compare)
 
 
 def print_version(wanted: bool = True) -> None:
@@ -102,7 +102,7 @@ def root(
     pass
 
 
-@app.command(rich_help_panel=SERVING)
+@app.command(cls=Command, rich_help_panel=SERVING)
 def version() -> None:
     """Print the version."""
     print_version()

@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 PLATFORM = "Which platform"
 LISTENING = "Addresses"
 RUNNING = "Running functions"
 OUTPUT = "Output"
+
+
+def quiet_flags(params: list[Any]) -> list[Any]:
+    """Without the type of what takes no value: `--json <bool>` reads as if one were wanted."""
+    for param in params:
+        if getattr(param, "is_flag", False) and param.metavar is None:
+            param.metavar = ""
+    return params
+
+
+class Command(TyperCommand):
+    """A subcommand whose help is quiet about flags."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return quiet_flags(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """The same for a command that has subcommands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return quiet_flags(super().get_params(ctx))
 
 
 def setting(flag: str, text: str, metavar: str, panel: str) -> object:
@@ -57,6 +80,14 @@ Receiver = Annotated[
     str | None,
     setting("--receiver", "Where workers dial back to: unix (default) or tcp://HOST:PORT.", "ADDRESS", LISTENING),
 ]
+ReceiverUrl = Annotated[
+    str | None,
+    setting("--receiver-url", "What workers dial, when it is not where the receiver listens.", "URL", LISTENING),
+]
+TrustedProxies = Annotated[
+    str | None,
+    setting("--trusted-proxies", "Proxies whose x-forwarded-* is believed: 10.0.0.0/8,::1.", "NETWORKS", LISTENING),
+]
 LinkAddress = Annotated[
     str | None,
     setting("--link", "Between edge and invoker: unix (default), unix:/PATH or tcp://HOST:PORT.", "ADDRESS", LISTENING),
@@ -75,6 +106,30 @@ QueueLimit = Annotated[
 QueueTimeout = Annotated[
     str | None, setting("--queue-timeout", "Seconds that each of them may wait (30).", "SECONDS", RUNNING)
 ]
+InFlight = Annotated[
+    str | None, setting("--in-flight", "Requests that may be unanswered in all (10000).", "COUNT", RUNNING)
+]
+WindowBudget = Annotated[
+    str | None, setting("--window-budget", "Bytes by which all streams' windows may grow (64 MiB).", "BYTES", RUNNING)
+]
 DrainGrace = Annotated[
     str | None, setting("--drain-grace", "Seconds that streams may go on after a stop (30).", "SECONDS", RUNNING)
+]
+DrainDelay = Annotated[
+    str | None,
+    setting(
+        "--drain-delay",
+        "Seconds that the public port stays open after a stop, its health at 503 (0).",
+        "SECONDS",
+        RUNNING,
+    ),
+]
+AccessLog = Annotated[
+    bool | None,
+    typer.Option(
+        "--access-log/--no-access-log",
+        help="A line for each request on standard output (on).",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
 ]

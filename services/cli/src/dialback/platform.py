@@ -7,21 +7,29 @@ itself and 1 when something had to be cut.
 
 import asyncio
 import gc
+import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from rich.text import Text
+
+from dialback.access_view import HumanLine
 from dialback.address import Address, TcpAddress, UnixAddress, bracketed
 from dialback.errors import StartProblem
+from dialback.line_log import LineLog
 from dialback.ready import Ready
+from dialback.serving import OnReady
 from dialback.settings import Settings
-from dialback_edge.access_log import LineLog
+from dialback.terminal import error_console
+from dialback_edge.access_log import AccessRecord, no_log
 from dialback_edge.errors import EdgeError, UpstreamUnavailable
 from dialback_edge.link import LinkClient
 from dialback_edge.service import EdgeService
-from dialback_edge.settings import EdgeSettings, LinkSettings
+from dialback_edge.settings import LinkSettings
 from dialback_invoker.errors import DialbackError
 from dialback_invoker.paths import data_folder, run_folder
 from dialback_invoker.service import InvokerService
@@ -61,46 +69,47 @@ class MemoryLink:
         raise UpstreamUnavailable("The platform is stopping.")
 
 
-async def run_platform(settings: Settings, ready: Callable[[Ready], None]) -> int:
+async def run_platform(settings: Settings, ready: OnReady) -> int:
     """Edge and invoker in one process. Raises StartProblem."""
-    async with _stop_signals() as signals:
-        invoker = await _started(_invoker_settings(settings))
+    async with _stop_signals() as signals, _access_log(settings) as lines:
+        invoker = await _started(InvokerService(_invoker_settings(settings)))
         try:
-            edge = EdgeService(_edge_settings(settings, None), MemoryLink(invoker))
+            edge = EdgeService(settings.edge, MemoryLink(invoker), lines or no_log)
             try:
                 host, port = await _edge_started(edge)
                 invoker.public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
                 _tune()
-                ready(_ready(settings, invoker, invoker.public_url))
+                announced = ready(_ready(settings, invoker, invoker.public_url))
+                _open_when(announced, lines, lambda person: HumanLine.for_output() if person else AccessRecord.line)
                 await signals.get()
-                invoker.dispatch.draining = True
-                return await _ended(_drain_both(edge, invoker, settings.drain_grace), signals)
+                invoker.leave()
+                _say_waiting(max(edge.answering, invoker.in_flight), settings)
+                return await _ended(_drain_both(edge, invoker, settings), signals)
             finally:
                 await edge.stop()
         finally:
             await invoker.stop()
 
 
-async def run_invoker(settings: Settings, ready: Callable[[Ready], None]) -> int:
+async def run_invoker(settings: Settings, ready: OnReady) -> int:
     """The invoker alone. Raises StartProblem."""
-    async with _stop_signals() as signals:
-        invoker = await _started(_invoker_settings(settings))
+    async with _stop_signals() as signals, _access_log(settings) as lines:
+        invoker = await _started(InvokerService(_invoker_settings(settings), lines))
         try:
             _tune()
-            ready(_ready(settings, invoker, settings.public_url or ""))
+            _open_when(ready(_ready(settings, invoker, settings.public_url or "")), lines, lambda _: json.dumps)
             await signals.get()
+            _say_waiting(invoker.in_flight, settings)
             return await _ended(invoker.drain(settings.drain_grace), signals)
         finally:
             await invoker.stop()
 
 
-async def run_edge(settings: Settings, ready: Callable[[Ready], None]) -> int:
+async def run_edge(settings: Settings, ready: OnReady) -> int:
     """The edge alone. Raises StartProblem."""
-    link_settings = _link_settings(settings)
-    lines = LineLog()
-    async with _stop_signals() as signals:
-        link = LinkClient(link_settings)
-        edge = EdgeService(_edge_settings(settings, link_settings), link, lines)
+    async with _stop_signals() as signals, _access_log(settings) as lines:
+        link = LinkClient(_link_settings(settings))
+        edge = EdgeService(settings.edge, link, lines or no_log)
         try:
             host, port = await _edge_started(edge)
             public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
@@ -108,15 +117,17 @@ async def run_edge(settings: Settings, ready: Callable[[Ready], None]) -> int:
             try:
                 await link.start()
             except EdgeError as error:
-                raise StartProblem(str(error)) from error
+                raise StartProblem(str(error), hint=_key_hint(settings)) from error
             _tune()
-            ready(Ready(public_url=public_url))
+            state = ("ready", "") if link.ready else ("connecting", link.last_error)
+            announced = ready(Ready(public_url=public_url, link=state[0], link_trouble=state[1]))
+            _open_when(announced, lines, lambda _: AccessRecord.line)
             await signals.get()
-            return await _ended(edge.drain(settings.drain_grace), signals)
+            _say_waiting(edge.answering, settings)
+            return await _ended(edge.drain(settings.drain_grace, settings.drain_delay), signals)
         finally:
             await edge.stop()
             await link.stop()
-            await asyncio.to_thread(lines.close)
 
 
 def _tune() -> None:
@@ -132,8 +143,7 @@ def _tune() -> None:
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
-async def _started(settings: InvokerSettings) -> InvokerService:
-    invoker = InvokerService(settings)
+async def _started(invoker: InvokerService) -> InvokerService:
     try:
         await invoker.start()
     except DialbackError as error:
@@ -168,14 +178,13 @@ def _invoker_settings(settings: Settings) -> InvokerSettings:
         receiver=_tcp(settings.receiver),
         link=_tcp(settings.link.address) or _path(settings.link.address),
         link_key_file=settings.link.key_file,
-        queue=max(1, settings.queue.limit),
+        receiver_url=settings.receiver_url or "",
+        queue=settings.queue.limit,
         queue_seconds=settings.queue.timeout or 1e9,
+        in_flight=settings.in_flight,
+        window_budget=settings.window_budget,
         grace=settings.drain_grace,
     )
-
-
-def _edge_settings(settings: Settings, link: LinkSettings | None) -> EdgeSettings:
-    return EdgeSettings(host=settings.public.host, port=settings.public.port, link=link, grace=settings.drain_grace)
 
 
 def _link_settings(settings: Settings) -> LinkSettings:
@@ -188,12 +197,51 @@ def _link_settings(settings: Settings) -> LinkSettings:
     return LinkSettings(path=address.path or run_folder(data).link_socket, key_file=key_file)
 
 
+def _key_hint(settings: Settings) -> str:
+    """What to do about a key that cannot be used."""
+    key = settings.link.key_file or data_folder(settings.data_dir).link_key
+    if key.exists():
+        return ""
+    return (
+        "the invoker makes this key at its first start: copy link.key from its data folder, or name a copy with"
+        " --link-key-file"
+    )
+
+
 def _tcp(address: Address) -> InvokerTcp | None:
     return InvokerTcp(host=address.host, port=address.port) if isinstance(address, TcpAddress) else None
 
 
 def _path(address: Address) -> Path | None:
     return address.path if isinstance(address, UnixAddress) else None
+
+
+# --- the access log ---------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _access_log(settings: Settings) -> AsyncIterator[LineLog[Any] | None]:
+    """A writer that is not open yet; None when no log is wanted."""
+    lines: LineLog[Any] | None = LineLog() if settings.access_log else None
+    try:
+        yield lines
+    finally:
+        if lines is not None:
+            await asyncio.to_thread(lines.close)
+
+
+def _open_when(
+    announced: "asyncio.Future[bool]",
+    lines: LineLog[Any] | None,
+    render_for: Callable[[bool], Callable[[Any], str]],
+) -> None:
+    """Write the log's lines once the ready line is out; `render_for` is told whether a person reads them."""
+
+    def opened(said: "asyncio.Future[bool]") -> None:
+        if lines is not None and not said.cancelled():
+            lines.open(render_for(said.result()))
+
+    announced.add_done_callback(opened)
 
 
 # --- stopping ---------------------------------------------------------------------------------------------------------
@@ -216,9 +264,24 @@ async def _stop_signals() -> AsyncIterator[asyncio.Queue[int]]:
             signal.signal(number, signal.SIG_IGN)
 
 
-async def _drain_both(edge: EdgeService, invoker: InvokerService, grace: float) -> bool:
-    clients, invocations = await asyncio.gather(edge.drain(grace), invoker.drain(grace))
-    return clients and invocations
+def _say_waiting(count: int, settings: Settings) -> None:
+    """Nothing for a stop that has nothing to wait for."""
+    if count:
+        longest = f"{settings.drain_delay + settings.drain_grace:g} s at most"
+        what = "1 request" if count == 1 else f"{count:,} requests"
+        said = Text(f"stopping: waiting for {what} to finish, {longest}; Ctrl-C again stops at once")
+        with suppress(OSError):
+            error_console().print(said, soft_wrap=True)
+
+
+async def _drain_both(edge: EdgeService, invoker: InvokerService, settings: Settings) -> bool:
+    async def invocations() -> bool:
+        # While a load balancer still sends requests, they are served.
+        await asyncio.sleep(settings.drain_delay)
+        return await invoker.drain(settings.drain_grace)
+
+    clients, functions = await asyncio.gather(edge.drain(settings.drain_grace, settings.drain_delay), invocations())
+    return clients and functions
 
 
 async def _ended(drain: Coroutine[None, None, bool], signals: asyncio.Queue[int]) -> int:

@@ -28,7 +28,8 @@ class Ready:
     """Handed by a service to its `ready` callback, once, when its ports are open.
 
     A service without a public or control port leaves that URL, and a service without control API its token, empty.
-    `memory_enforcement` is `cgroup` or `watch`, empty when the service launches nothing.
+    `memory_enforcement` is `cgroup` or `watch`, empty when the service launches nothing. `link` is `ready` or
+    `connecting`, empty where there is none; `link_trouble` says why it is not there yet.
     """
 
     public_url: str = ""
@@ -36,6 +37,8 @@ class Ready:
     control_token: str = ""
     launcher: str = ""
     memory_enforcement: str = ""
+    link: str = ""
+    link_trouble: str = ""
 
     @property
     def page_url(self) -> str:
@@ -59,6 +62,7 @@ def ready_event(ready: Ready, functions: Sequence[Function]) -> dict[str, object
         "control_url": ready.control_url,
         "page_url": ready.page_url,
         "functions": listed,
+        **({"link": ready.link} if ready.link else {}),
     }
 
 
@@ -70,12 +74,15 @@ def ready_view(ready: Ready, functions: Sequence[Function], what: str, width: in
     """Addresses, functions and what one should know: in a panel when it fits into `width` columns, else without one,
     since an address that is broken by a frame can be neither clicked nor copied. Print it with `soft_wrap`.
     """
-    lines = [*_own_lines(ready), Text(), *_function_lines(ready, functions, width - FRAME)]
-    notes = (LAUNCHER_NOTES.get(ready.launcher), MEMORY_NOTES.get(ready.memory_enforcement))
-    lines += [Text(), *(Text(note, QUIET) for note in notes if note)] if any(notes) else []
+    said = (LAUNCHER_NOTES.get(ready.launcher), MEMORY_NOTES.get(ready.memory_enforcement))
+    notes = [Text(note, QUIET) for note in said if note]
+    parts = [part for part in (_own_lines(ready), _function_lines(ready, functions, width - FRAME), notes) if part]
+    lines = [line for part in parts for line in (Text(), *part)][1:]
     title, last = Text(f"{what} is ready", "bold"), Text("Ctrl-C lets streams finish, twice stops at once", QUIET)
     if max(line.cell_len for line in lines) > width - FRAME:
         return Text("\n").join([title, Text(), *lines, Text(), last])
+    # The frame must hold what stands in its lower edge, too.
+    lines[0].pad_right(max(0, last.cell_len - lines[0].cell_len) if last.cell_len <= width - FRAME else 0)
     return Panel(
         Text("\n").join(lines),
         title=title,
@@ -91,7 +98,12 @@ def ready_view(ready: Ready, functions: Sequence[Function], what: str, width: in
 
 def _own_lines(ready: Ready) -> list[Text]:
     urls = (("public", ready.public_url), ("page", ready.page_url), ("control", ready.control_url))
-    return [Text.assemble((label.ljust(10), QUIET), (safe(url), ACCENT)) for label, url in urls if url]
+    lines = [Text.assemble((label.ljust(10), QUIET), (safe(url), ACCENT)) for label, url in urls if url]
+    if ready.link:
+        why = f": {safe(ready.link_trouble)}" if ready.link_trouble else ""
+        state = "connected to the invoker" if ready.link == "ready" else f"connecting to the invoker{why}"
+        lines.append(Text.assemble(("link".ljust(10), QUIET), (state, "green" if ready.link == "ready" else "yellow")))
+    return lines
 
 
 def _function_lines(ready: Ready, functions: Sequence[Function], width: int) -> list[Text]:

@@ -2,12 +2,14 @@
 
 The services themselves are composed in `dialback.platform`, which this module imports late. Each of its functions is
 
-    async def run_platform(settings: Settings, ready: Callable[[Ready], None]) -> int
-    async def run_edge(settings: Settings, ready: Callable[[Ready], None]) -> int
-    async def run_invoker(settings: Settings, ready: Callable[[Ready], None]) -> int
+    async def run_platform(settings: Settings, ready: OnReady) -> int
+    async def run_edge(settings: Settings, ready: OnReady) -> int
+    async def run_invoker(settings: Settings, ready: OnReady) -> int
 
-It calls `ready` once, from the loop's thread, when its ports are open; handles SIGINT and SIGTERM itself; returns the
-exit code; raises CliError (StartProblem) for what a person can mend; and stops at once when its task is cancelled.
+It calls `ready` once, from the loop's thread, when its ports are open, and gets a future: until that is done nothing
+else may be written to standard output, and its result says whether a person reads there. It handles SIGINT and SIGTERM
+itself; returns the exit code; raises CliError (StartProblem) for what a person can mend; and stops at once when its
+task is cancelled.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 import uvloop
 
+from dialback import service_log
 from dialback.bundle import Bundle
 from dialback.control_client import ControlClient
 from dialback.control_models import Function
@@ -31,7 +35,8 @@ from dialback.settings import Settings
 from dialback.terminal import output_console, print_json
 from dialback.whereabouts import Running, Whereabouts, remove_running, write_running
 
-Service = Callable[[Settings, Callable[[Ready], None]], Coroutine[None, None, int]]
+OnReady = Callable[[Ready], "asyncio.Future[bool]"]
+Service = Callable[[Settings, OnReady], Coroutine[None, None, int]]
 
 
 def service(kind: str) -> Service:
@@ -52,14 +57,17 @@ class Serving:
 
     def run(self, run: Service) -> int:
         """The exit code of the service, or 1 when a bundle could not be deployed."""
+        service_log.install()
         return uvloop.run(self._main(run))
 
     async def _main(self, run: Service) -> int:
         opened = asyncio.Event()
+        announced: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-        def ready(said: Ready) -> None:
+        def ready(said: Ready) -> asyncio.Future[bool]:
             self._ready = said
             opened.set()
+            return announced
 
         running = asyncio.create_task(run(self.settings, ready))
         announcing = asyncio.create_task(self._announce(opened))
@@ -69,6 +77,8 @@ class Serving:
                 code = report(failure)
                 await _stop(running)
                 return code
+            if announcing.done() and not announced.done():
+                announced.set_result(not self.json and sys.stdout.isatty())
             return await running
         finally:
             await _stop(announcing)

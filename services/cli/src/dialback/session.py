@@ -15,7 +15,8 @@ from dialback.whereabouts import locate
 
 def settings_of(context: typer.Context) -> Settings:
     """The settings that this command line, the environment and the configuration file give."""
-    flags = {name: value for name, value in context.params.items() if name in KNOWN}
+    typed = {name: value for name, value in context.params.items() if name in KNOWN}
+    flags = {name: str(value).lower() if isinstance(value, bool) else value for name, value in typed.items()}
     config = context.params.get("config")
     return resolve(flags, os.environ, Path.cwd(), config)
 

@@ -18,6 +18,7 @@ from dialback.names import check_name, did_you_mean
 
 T = TypeVar("T")
 Parser = Callable[[object, Path], T]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LAUNCHERS = ("process",)
 LATER_LAUNCHERS = ("docker", "lambda")
@@ -78,6 +79,29 @@ def seconds(value: object, _folder: Path) -> float:
     return number
 
 
+def boolean(value: object, _folder: Path) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    raise ValueError(f"{value!r} is neither true nor false")
+
+
+def networks(value: object, folder: Path) -> tuple[Network, ...]:
+    """`10.0.0.0/8, ::1`, or a list of such texts."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list):
+        raise ValueError(f"it must be a list of networks, not {_kind(value)}")
+    found: list[Network] = []
+    for each in value:
+        try:
+            found.append(ipaddress.ip_network(text(each, folder)))
+        except ValueError as wrong:
+            raise ValueError(f"{each!r} is no network, such as 10.0.0.0/8: {wrong}") from None
+    return tuple(found)
+
+
 def host(value: object, folder: Path) -> str:
     name = text(value, folder)
     bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
@@ -107,17 +131,29 @@ def receiver(value: object, folder: Path) -> Address:
 
 def url(value: object, folder: Path) -> str:
     """`http://host[:port]`, without a trailing slash."""
-    whole = text(value, folder)
+    return _origin(text(value, folder), ("http", "https"))[0]
+
+
+def receiver_url(value: object, folder: Path) -> str:
+    """`ws://host:port`: what a worker dials is compared part by part, so nothing is left to be guessed."""
+    origin, port = _origin(text(value, folder), ("ws", "wss"))
+    if port is None:
+        raise ValueError(f"{origin!r} names no port: write ws://host:port")
+    return origin.lower()
+
+
+def _origin(whole: str, schemes: tuple[str, str]) -> tuple[str, int | None]:
+    plain = f"{schemes[0]}://host:port"
     try:
         parts = urlsplit(whole)
         port = parts.port
     except ValueError as wrong:
         raise ValueError(f"{whole!r} is not an address: {wrong}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ValueError(f"{whole!r} is not an address: write http://host:port")
+    if parts.scheme not in schemes or not parts.hostname or port == 0:
+        raise ValueError(f"{whole!r} is not an address: write {plain}")
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc or not whole.isprintable():
-        raise ValueError(f"{whole!r}: only http://host:port is allowed, without path or user")
-    return f"{parts.scheme}://{parts.netloc}"
+        raise ValueError(f"{whole!r}: only {plain} is allowed, without path or user")
+    return f"{parts.scheme}://{parts.netloc}", port
 
 
 def launcher(value: object, folder: Path) -> str:
@@ -155,16 +191,23 @@ DATA_DIR = Key("data_dir", optional(path), None)
 LAUNCHER = Key("launcher", launcher, "process")
 DEFAULT = Key("default", optional(function_name), None)
 RECEIVER: Key[Address] = Key("receiver", receiver, UnixAddress(None))
+RECEIVER_URL = Key("receiver_url", optional(receiver_url), None)
 LINK: Key[Address] = Key("link", address, UnixAddress(None))
 LINK_KEY_FILE = Key("link_key_file", optional(path), None)
-QUEUE_LIMIT = Key("queue_limit", integer(0, 1_000_000), 1000)
+TRUSTED_PROXIES: Key[tuple[Network, ...]] = Key("trusted_proxies", networks, ())
+QUEUE_LIMIT = Key("queue_limit", integer(1, 1_000_000), 1000)
 QUEUE_TIMEOUT = Key("queue_timeout", seconds, 30.0)
+IN_FLIGHT = Key("in_flight", integer(1, 1_000_000), 10_000)
+WINDOW_BUDGET = Key("window_budget", integer(1024 * 1024, 1 << 40), 64 * 1024 * 1024)
 DRAIN_GRACE = Key("drain_grace", seconds, 30.0)
+DRAIN_DELAY = Key("drain_delay", seconds, 0.0)
+ACCESS_LOG = Key("access_log", boolean, True)
 
 KNOWN = tuple(
     key.name
     for key in (
-        *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER),
-        *(LINK, LINK_KEY_FILE, QUEUE_LIMIT, QUEUE_TIMEOUT, DRAIN_GRACE),
+        *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER, RECEIVER_URL),
+        *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
+        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG),
     )
 )

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from dialback import setting_values as values
-from dialback.address import Address
+from dialback.address import Address, UnixAddress
+from dialback.edge_table import TABLE, edge_settings
 from dialback.errors import UsageProblem
 from dialback.names import did_you_mean
 from dialback.setting_values import Key
 from dialback.toml_file import TomlFile
+from dialback_edge.settings import EdgeSettings
 
 T = TypeVar("T")
 
@@ -61,7 +63,9 @@ class Settings:
     """Everything that `up`, `serve edge` and `serve invoker` can be told.
 
     `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
-    edge's own). `receiver` is where workers dial back to. `drain_grace` is in seconds.
+    edge's own). `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
+    `in_flight` is how many requests may be unanswered in all, `window_budget` the bytes by which all windows together
+    may grow. `drain_grace` and `drain_delay` are in seconds.
     """
 
     public: Listen
@@ -70,10 +74,16 @@ class Settings:
     data_dir: Path
     launcher: str
     default: str | None
+    edge: EdgeSettings
     receiver: Address
+    receiver_url: str | None
     link: Link
     queue: Queue
+    in_flight: int
+    window_budget: int
     drain_grace: float
+    drain_delay: float
+    access_log: bool
 
 
 def resolve(
@@ -86,18 +96,35 @@ def resolve(
     """
     say = Sources(flags, environment, directory, _config_file(environment, directory, config))
     say.refuse_unknown()
+    host, port = say.get(values.HOST), say.get(values.PORT)
     return Settings(
-        public=Listen(say.get(values.HOST), say.get(values.PORT)),
+        public=Listen(host, port),
         control=Listen(say.get(values.CONTROL_HOST), say.get(values.CONTROL_PORT)),
         public_url=say.get(values.PUBLIC_URL),
         data_dir=say.get(values.DATA_DIR) or default_data_dir(environment),
         launcher=say.get(values.LAUNCHER),
         default=say.get(values.DEFAULT),
+        edge=edge_settings(say.file, host, port, say.get(values.TRUSTED_PROXIES)),
         receiver=say.get(values.RECEIVER),
+        receiver_url=_receiver_url(say),
         link=Link(say.get(values.LINK), say.get(values.LINK_KEY_FILE)),
         queue=Queue(say.get(values.QUEUE_LIMIT), say.get(values.QUEUE_TIMEOUT)),
+        in_flight=say.get(values.IN_FLIGHT),
+        window_budget=say.get(values.WINDOW_BUDGET),
         drain_grace=say.get(values.DRAIN_GRACE),
+        drain_delay=say.get(values.DRAIN_DELAY),
+        access_log=say.get(values.ACCESS_LOG),
     )
+
+
+def _receiver_url(say: Sources) -> str | None:
+    url = say.get(values.RECEIVER_URL)
+    if url is not None and isinstance(say.get(values.RECEIVER), UnixAddress):
+        raise UsageProblem(
+            "receiver_url is set, but the receiver listens on a Unix socket",
+            hint="say where it listens as well: --receiver tcp://HOST:PORT",
+        )
+    return url
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +160,8 @@ class Sources:
         """Unknown keys of the file, and variables that look like a setting that was mistyped."""
         if self.file is not None:
             for name in self.file.values:
-                if name not in values.KNOWN:
-                    hint = did_you_mean(name, values.KNOWN)
+                if name not in values.KNOWN and name != TABLE:
+                    hint = did_you_mean(name, (*values.KNOWN, TABLE))
                     raise self.file.problem(name, f"unknown key {name!r}", hint=hint)
         settings = [PREFIX + name.upper() for name in values.KNOWN]
         known = {*settings, *(PREFIX + name for name in OTHER_VARIABLES)}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tomllib
 
 from dialback.errors import UsageProblem
+from dialback_invoker.toml_places import key_lines, line_of
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-_KEY = re.compile(r"""^\s*(?:\[\s*)?(["']?)(?P<key>[^"'=.\]\s]+)\1\s*[=.\]]""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,9 @@ class TomlFile:
             what = _POSITION.sub("", message)
             raise UsageProblem(f"this is not TOML: {what}", file=path, line=line, source=source) from broken
 
-    def problem(self, key: str, message: str, hint: str = "") -> UsageProblem:
-        """An error about one top-level key, pointing at its line."""
-        for number, text in enumerate(self.lines, 1):
-            found = _KEY.match(text)
-            if found and found["key"] == key:
-                return UsageProblem(message, hint=hint, file=self.path, line=number, source=text)
-        return UsageProblem(message, hint=hint, file=self.path)
+    def problem(self, key: str | Sequence[str], message: str, hint: str = "") -> UsageProblem:
+        """An error about one key, or about one inside tables by its path, pointing at its line."""
+        path = (key,) if isinstance(key, str) else tuple(key)
+        line = line_of(key_lines("\n".join((*self.lines, ""))), path)
+        source = None if line is None else self.lines[line - 1]
+        return UsageProblem(message, hint=hint, file=self.path, line=line, source=source)

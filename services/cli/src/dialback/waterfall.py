@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from dialback.control_models import Trace
+from dialback.ending import NO_FAULT, verdict_words
 from dialback.gap_view import blocked_lines, gap_lines
 from dialback.terminal import QUIET, milliseconds, safe, size
 
@@ -19,8 +20,6 @@ NARROWEST_BAR = 10
 WIDEST_BAR = 84
 BAR = "━"
 MOMENT = "╸"
-NO_FAULT = "--"
-"""The log code of an invocation in which nothing went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +52,6 @@ SPANS = (
     Span("runtime answered", "runtime_answered", ("end",), PLATFORM),
 )
 NAMED = {span.end for span in SPANS} | {start for span in SPANS for start in span.since}
-
-VERDICTS = {
-    "ok": ("✓", "green", "ended well"),
-    "error": ("✗", "red", "the function failed"),
-    "truncated": ("✗", "red", "cut short"),
-    "cancelled": ("–", "yellow", "cancelled"),
-    "timeout": ("✗", "red", "timed out"),
-    "protocol": ("✗", "red", "broke the protocol"),
-    "overload": ("✗", "yellow", "refused: too much to do"),
-    "unavailable": ("✗", "yellow", "unavailable"),
-}
-CAUSES = {
-    "function": "the function",
-    "client": "the client",
-    "worker": "the worker",
-    "policy": "a limit",
-    "platform": "the platform",
-    "killed": "a stop of the platform",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +139,9 @@ def verdict_lines(trace: Trace) -> Iterator[Text]:
     if trace.verdict is None:
         line.append("… still running", "cyan")
     else:
-        sign, style, words = VERDICTS.get(trace.verdict.lower(), ("?", "yellow", safe(trace.verdict)))
-        line.append(f"{sign} {words}", f"bold {style}")
-        if trace.cause:
-            line.append(f", by {CAUSES.get(trace.cause, safe(trace.cause))}")
+        sign, style, words = verdict_words(trace.verdict, trace.cause or "", trace.code or "")
+        what, comma, who = words.partition(",")
+        line.append(f"{sign} {what}", f"bold {style}").append(comma + who)
         if trace.code and trace.code != NO_FAULT:
             line.append(f"  {safe(trace.code)}", QUIET)
     yield line

@@ -1,12 +1,8 @@
 """One line for each request. Never the query, where secrets travel."""
 
 import json
-import queue
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
 
 
 @dataclass(slots=True)
@@ -59,44 +55,3 @@ AccessLog = Callable[[AccessRecord], None]
 
 def no_log(record: AccessRecord) -> None:
     """Drop it."""
-
-
-class LineLog:
-    """Writes lines from a thread of its own, so that a blocked pipe or a full disk never delays a request.
-
-    What does not fit into the bounded queue is dropped and counted; the count is written with the next line that fits.
-    """
-
-    def __init__(self, stream: TextIO | None = None, limit: int = 10_000) -> None:
-        self.dropped = 0
-        self._stream = sys.stdout if stream is None else stream
-        self._queue: queue.Queue[AccessRecord | None] = queue.Queue(limit)
-        self._thread = threading.Thread(target=self._run, name="edge-access-log", daemon=True)
-        self._thread.start()
-
-    def __call__(self, record: AccessRecord) -> None:
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
-            self.dropped += 1
-
-    def close(self, timeout: float = 1.0) -> None:
-        """Write what is queued, within `timeout` seconds."""
-        try:
-            self._queue.put(None, timeout=timeout)
-        except queue.Full:
-            return
-        self._thread.join(timeout)
-
-    def _run(self) -> None:
-        told = 0
-        while (record := self._queue.get()) is not None:
-            lines = [record.line()]
-            if self.dropped > told:
-                lines.append(json.dumps({"access_log_dropped": self.dropped - told}))
-                told = self.dropped
-            try:
-                self._stream.write("\n".join(lines) + "\n")
-                self._stream.flush()
-            except (OSError, ValueError):
-                self.dropped += len(lines)

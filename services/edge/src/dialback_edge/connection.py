@@ -288,6 +288,11 @@ class ClientConnection(asyncio.Protocol):
 
     # --- what the service uses ----------------------------------------------------------------------------------------
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._exchange is not None
+
     def drain(self) -> None:
         """No further request on this connection: close it now if it is idle, else after its answer."""
         if self.phase is Phase.IDLE:

@@ -269,7 +269,9 @@ class Exchange(BaseSink):
         if not self.over:
             phase = phase or ("D" if self.head_sent else "R" if self._connection.upload_pending else "H")
             self._cancel(reason, why)
-            self._close(who + phase, why)
+            # A client may know by Content-Length that it has everything before the function says so.
+            served = self.head_sent and self._writer.framing is Framing.LENGTH and not self._writer.remaining
+            self._close("--" if served and who == "C" and not self._connection.write_paused else who + phase, why)
 
     def cut(self) -> None:
         """The grace of a drain is over."""

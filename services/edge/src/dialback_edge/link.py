@@ -1,6 +1,7 @@
 """The link to the invoker over a Unix or TCP socket: dials, redials with backoff, never retries a request."""
 
 import asyncio
+import logging
 import os
 import random
 import stat
@@ -14,6 +15,8 @@ from dialback_wire.stream import Stream
 from .errors import SettingsError, UpstreamUnavailable
 from .link_connection import LinkConnection
 from .settings import LinkSettings
+
+_log = logging.getLogger("dialback.edge.link")
 
 
 class LinkClient:
@@ -80,13 +83,15 @@ class LinkClient:
             try:
                 link = await self._dial()
             except (OSError, TimeoutError, UpstreamUnavailable) as error:
-                self.last_error = str(error) or type(error).__name__
+                self._say_lost(self._reason(error))
             else:
                 self._current = link
+                self.last_error = ""
                 self._linked.set()
+                _log.info("linked to the invoker at %s", settings.where)
                 await link.over.wait()
                 self._current = None
-                self.last_error = link.why
+                self._say_lost(link.why)
                 if not link.gone.is_set():
                     self._retired.add(link)
                     link.on_gone = self._retired.discard
@@ -95,6 +100,17 @@ class LinkClient:
             # Jitter, so that many edges do not return as one.
             await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - jitter is no secret
             delay = min(delay * 2, settings.backoff_max)
+
+    def _say_lost(self, why: str) -> None:
+        """Once for each reason, not at each attempt."""
+        if why != self.last_error:
+            _log.warning("no link to the invoker at %s: %s", self._settings.where, why)
+        self.last_error = why
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._settings.connect_timeout:g} s"
+        return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
     async def _dial(self) -> LinkConnection:
         """A connection whose greeting and proof are done."""

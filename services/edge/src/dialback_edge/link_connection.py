@@ -67,7 +67,7 @@ class LinkConnection(asyncio.Protocol):
         try:
             self.mux.receive(data)
         except FramingError as error:
-            self.close(f"the invoker's bytes make no sense: {error}")
+            self.close(str(error))
         else:
             self._close_if_done()
 

@@ -1,18 +1,14 @@
 """The composition root: listener, connections, clocks and drain, around an upstream.
 
-`serve` runs the edge as a process of its own; the all-in-one process makes an `EdgeService` with an upstream in memory.
+The upstream is a `LinkClient` in a process of its own; in the all-in-one process it is in memory.
 """
 
 import asyncio
 import logging
-import signal
-from collections.abc import Callable
 
-from .access_log import AccessLog, LineLog, no_log
+from .access_log import AccessLog, no_log
 from .connection import ClientConnection
 from .context import EdgeContext
-from .errors import SettingsError
-from .link import LinkClient
 from .listener import Listener
 from .settings import EdgeSettings
 from .upstream import Upstream
@@ -38,6 +34,11 @@ class EdgeService:
     def connections(self) -> int:
         """Clients that are connected now."""
         return len(self._context.connections)
+
+    @property
+    def answering(self) -> int:
+        """Requests that are being answered now."""
+        return sum(connection.busy for connection in self._context.connections)
 
     async def start(self) -> tuple[str, int]:
         """Listen. Returns the bound host and port. Raises SettingsError when the address cannot be had."""
@@ -109,45 +110,3 @@ class EdgeService:
                 connection.abort()
         self._listener.resume()
         self._schedule(loop)
-
-
-async def serve(settings: EdgeSettings, on_ready: Callable[[str, int], None] | None = None) -> bool:
-    """Run the edge until SIGTERM or SIGINT; a second one stops at once. Returns whether every answer ended by itself.
-
-    Raises SettingsError when the address or the link's key cannot be used.
-    """
-    if settings.link is None:
-        raise SettingsError("an edge on its own needs a link to an invoker: set `link`")
-    loop = asyncio.get_running_loop()
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    lines = LineLog() if settings.access_log else None
-    link = LinkClient(settings.link)
-    edge = EdgeService(settings, link, lines or no_log)
-    clean = True
-    try:
-        host, port = await edge.start()
-        await link.start()
-        if on_ready is not None:
-            on_ready(host, port)
-        await signals.get()
-        clean = await _drain_or_second_signal(edge, settings, signals)
-    finally:
-        await edge.stop()
-        await link.stop()
-        if lines is not None:
-            await asyncio.to_thread(lines.close)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-    return clean
-
-
-async def _drain_or_second_signal(edge: EdgeService, settings: EdgeSettings, signals: asyncio.Queue[int]) -> bool:
-    drain = asyncio.ensure_future(edge.drain(settings.grace, settings.drain_delay))
-    second = asyncio.ensure_future(signals.get())
-    done, pending = await asyncio.wait({drain, second}, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
-    return drain in done and drain.result()

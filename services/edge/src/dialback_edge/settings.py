@@ -2,10 +2,21 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
 Network = IPv4Network | IPv6Network
+Authority = Annotated[str, StringConstraints(pattern=r"^[^\s:/]+$|^\[[0-9A-Fa-f:.]+\]$", to_lower=True)]
 
 
 class Frozen(BaseModel):
@@ -74,6 +85,11 @@ class LinkSettings(Frozen):
     """TCP only: seconds between pings; after `ping_missed` of them without an answer the link counts as lost."""
     ping_missed: PositiveInt = 2
 
+    @property
+    def where(self) -> str:
+        """The address, for people."""
+        return str(self.path) if self.path is not None else f"{self.host}:{self.port}"
+
     @model_validator(mode="after")
     def _one_address(self) -> "LinkSettings":
         tcp = self.host is not None and self.port is not None
@@ -88,21 +104,15 @@ class LinkSettings(Frozen):
 
 
 class EdgeSettings(Frozen):
-    """The whole edge. `link` is not needed where the invoker is in the same process."""
+    """The edge's front."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     limits: EdgeLimits = EdgeLimits()
     timeouts: EdgeTimeouts = EdgeTimeouts()
-    link: LinkSettings | None = None
     trusted_proxies: tuple[Network, ...] = ()
     """Peers whose `x-forwarded-*` fields are believed and extended; everybody else's are dropped."""
-    authorities: tuple[str, ...] | None = None
+    authorities: tuple[Authority, ...] | None = None
     """Hosts that are served, without port; `.example.org` takes every name below it. Others get 421. None: all."""
     early_hints: bool = True
     """Whether a function's 103 responses are forwarded."""
-    access_log: bool = True
-    grace: NonNegativeFloat = 30.0
-    """Seconds that running answers get after the first SIGTERM."""
-    drain_delay: NonNegativeFloat = 0.0
-    """Seconds that the listener stays open after the first SIGTERM, while health already says 503."""

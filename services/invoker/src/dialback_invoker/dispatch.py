@@ -326,7 +326,7 @@ def _failure(error: DialbackError, exchange: Exchange) -> Failure:
             return Failure(Verdict.TIMEOUT, "s", 504, "timeout_start", error.message, CancelReason.TIMEOUT_START)
         detail = "the function's worker could not be started; the function's log says why"
         return Failure(Verdict.ERROR, "S", 502, error.code, detail, CancelReason.KILLED, error.retry_after)
-    who = "P" if error.http_status < 500 else "I"
+    who = "L" if isinstance(error, NotFound) else "P" if error.http_status < 500 else "I"
     return Failure(Verdict.ERROR, who, error.http_status, error.code, error.message, CancelReason.KILLED)
 
 

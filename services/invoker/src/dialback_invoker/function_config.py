@@ -38,12 +38,12 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dialback_invoker.errors import ConfigError
 from dialback_invoker.names import name_problem
+from dialback_invoker.platform_variables import set_by_platform
 from dialback_invoker.toml_places import KeyPath, key_lines, line_of
 
 CONFIG_FILE: Final = "dialback.toml"
 LARGEST_CONFIG: Final = 65_536  # bytes
 A_DAY: Final = 86_400.0  # seconds; the longest time-out
-SET_BY_PLATFORM: Final = ("DIALBACK_", "AWS_LAMBDA_", "LAMBDA_TASK_ROOT", "_HANDLER")
 
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -86,7 +86,7 @@ def _entry_problem(entry: str) -> str | None:
 def _variable_problem(name: str) -> str | None:
     if _VARIABLE.fullmatch(name) is None:
         return "is not a name of an environment variable"
-    return "is set by the platform" if name.startswith(SET_BY_PLATFORM) else None
+    return "is set by the platform and cannot be given in [env]" if set_by_platform(name) else None
 
 
 def _value_problem(value: str) -> str | None:

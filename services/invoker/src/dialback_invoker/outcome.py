@@ -6,13 +6,15 @@ from dialback_wire.messages import Reason, Verdict
 
 # Who, in the first letter of the log code: HAProxy's idea.
 #   C the client   c a time-out of the client   S the worker or its function   s a time-out of the worker
-#   P a rule of the platform   R a lack of resources   I our own failure   K stopped by an operator   - nobody
+#   P a rule of the platform   L no function there   R a lack of resources   I our own failure
+#   K stopped by an operator   - nobody
 _CAUSES = {
     "C": "client",
     "c": "client",
     "S": "function",
     "s": "function",
     "P": "policy",
+    "L": "routing",
     "R": "resources",
     "I": "platform",
     "K": "killed",

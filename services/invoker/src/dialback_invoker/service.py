@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
 from aiohttp import web
 
 from dialback_invoker.admission import Admission
@@ -46,7 +45,8 @@ from dialback_wire.mux import Mux
 from dialback_wire.tokens import redact
 
 log = logging.getLogger("dialback.invoker")
-access = logging.getLogger("dialback.access")
+
+OnEnded = Callable[[dict[str, object]], None]
 
 _STOP_SECONDS = 2.0
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
@@ -55,9 +55,18 @@ _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 class InvokerService:
     """The invoker in this process. `start`, then `drain`, then `stop`; each once."""
 
-    def __init__(self, settings: InvokerSettings, *, worker_command: Sequence[str] | None = None) -> None:
-        """`worker_command`: what runs as a worker, instead of the bridge."""
+    def __init__(
+        self,
+        settings: InvokerSettings,
+        on_ended: OnEnded | None = None,
+        *,
+        worker_command: Sequence[str] | None = None,
+    ) -> None:
+        """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise.
+        `worker_command`: what runs as a worker, instead of the bridge.
+        """
         self.settings = settings
+        self._on_ended = on_ended
         self._worker_command = worker_command or COMMAND
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
@@ -204,6 +213,15 @@ class InvokerService:
         return self.link.in_memory(write)
 
     @property
+    def in_flight(self) -> int:
+        """Invocations that are not over."""
+        return len(self.dispatch.live)
+
+    def leave(self) -> None:
+        """Say on the control port that the platform is stopping, while requests are still taken."""
+        self.view.leaving = True
+
+    @property
     def memory_enforcement(self) -> str:
         """`cgroup` or `watch`."""
         return self._launcher.memory_enforcement
@@ -257,8 +275,8 @@ class InvokerService:
     def _record(self, invocation: Invocation) -> None:
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._tickets.ended(invocation)
-        if access.isEnabledFor(logging.INFO):
-            access.info("%s", msgspec.json.encode(invocation.summary()).decode())
+        if self._on_ended is not None:
+            self._on_ended(invocation.summary())
 
 
 def _bracketed(host: str) -> str:

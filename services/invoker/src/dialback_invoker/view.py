@@ -30,6 +30,7 @@ class View:
         """`public_url` is asked each time: an edge may say it later, or another time differently."""
         self.control_url = ""
         self.ready = False
+        self.leaving = False
         self._dispatch = dispatch
         self._pools = pools
         self._tickets = tickets
@@ -40,7 +41,7 @@ class View:
 
     def state(self) -> State:
         """`starting`, `ready`, `draining`."""
-        if self._dispatch.draining:
+        if self.leaving or self._dispatch.draining:
             return "draining"
         return "ready" if self.ready else "starting"
 

@@ -17,7 +17,7 @@ class State(Enum):
     """It holds at least one lease, and may take more."""
     IDLE = "idle"
     """It has served, and is warm."""
-    CONDEMNED = "condemned"
+    CONDEMNED = "retiring"
     """It finishes what it holds and takes nothing new."""
     STOPPING = "stopping"
     """It was told to exit."""

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from dialback import options as o
-from dialback.options import Config, DataDir
+from dialback.options import Command, Config, DataDir, Group
 
 Ready = Annotated[bool, typer.Option("--json", help="Say that it is ready as one JSON line.", rich_help_panel=o.OUTPUT)]
 
-serve = typer.Typer(help="Run one of the services on its own.")
+serve = typer.Typer(cls=Group, help="Run one of the services on its own.")
 
 
 def up(
@@ -27,14 +27,20 @@ def up(
     control_host: o.ControlHost = None,
     control_port: o.ControlPort = None,
     public_url: o.PublicUrl = None,
+    trusted_proxies: o.TrustedProxies = None,
     receiver: o.Receiver = None,
+    receiver_url: o.ReceiverUrl = None,
     launcher: o.Launcher = None,
     default: o.Default = None,
     queue_limit: o.QueueLimit = None,
     queue_timeout: o.QueueTimeout = None,
+    in_flight: o.InFlight = None,
+    window_budget: o.WindowBudget = None,
     drain_grace: o.DrainGrace = None,
+    drain_delay: o.DrainDelay = None,
     data_dir: DataDir = None,
     config: Config = None,
+    access_log: o.AccessLog = None,
     json: Ready = False,
 ) -> None:
     """Run edge and invoker in one process, until Ctrl-C.
@@ -53,24 +59,27 @@ def up(
     raise typer.Exit(code)
 
 
-@serve.command()
+@serve.command(cls=Command)
 def edge(
     context: typer.Context,
     host: o.Host = None,
     port: o.Port = None,
     public_url: o.PublicUrl = None,
+    trusted_proxies: o.TrustedProxies = None,
     link: o.LinkAddress = None,
     link_key_file: o.LinkKeyFile = None,
     drain_grace: o.DrainGrace = None,
+    drain_delay: o.DrainDelay = None,
     data_dir: DataDir = None,
     config: Config = None,
+    access_log: o.AccessLog = None,
     json: Ready = False,
 ) -> None:
     """Run the edge: the public port, linked to an invoker."""
     _serve(context, "edge", "Dialback's edge", json)
 
 
-@serve.command()
+@serve.command(cls=Command)
 def invoker(
     context: typer.Context,
     control_host: o.ControlHost = None,
@@ -79,13 +88,17 @@ def invoker(
     link: o.LinkAddress = None,
     link_key_file: o.LinkKeyFile = None,
     receiver: o.Receiver = None,
+    receiver_url: o.ReceiverUrl = None,
     launcher: o.Launcher = None,
     default: o.Default = None,
     queue_limit: o.QueueLimit = None,
     queue_timeout: o.QueueTimeout = None,
+    in_flight: o.InFlight = None,
+    window_budget: o.WindowBudget = None,
     drain_grace: o.DrainGrace = None,
     data_dir: DataDir = None,
     config: Config = None,
+    access_log: o.AccessLog = None,
     json: Ready = False,
 ) -> None:
     """Run the invoker: functions, workers, the receiver, the control port and the page."""

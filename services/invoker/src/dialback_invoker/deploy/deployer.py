@@ -1,8 +1,9 @@
 """From the bytes of a bundle to the active version of a function, or to an error that leaves everything as it was.
 
-unpack into staging -> read dialback.toml -> find the entry -> check its syntax -> inspect a copy -> rename to the
-content hash -> store -> activate. Until the rename only the staging folder exists; from the store's commit on the
-version is the active one. The version that runs is not touched before that, and never by a failure.
+unpack into staging -> read dialback.toml -> inspect a copy -> rename to the content hash -> store -> activate. What an
+entry is, only the bridge says, which serves it: the inspection asks it. Until the rename only the staging folder
+exists; from the store's commit on the version is the active one. The version that runs is not touched before that, and
+never by a failure.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from dialback_invoker.deploy.bundle import copy_tree, settle, staging_folder, sweep, unpack
-from dialback_invoker.deploy.entry import check_syntax, find_entry_file
 from dialback_invoker.deploy.inspect import Inspected, Inspector
 from dialback_invoker.deploy.tree import BundleLimits
 from dialback_invoker.deployment import Deployment, new_deployment_id
@@ -117,8 +117,6 @@ class Deployer:
             # The content holds the configuration, so equal content of a known name is an equal deployment.
             if active.bundle == content_hash and self._data.bundle(content_hash).is_dir():
                 return Deployed(active, unchanged=True)
-        path = find_entry_file(staging, config.entry)
-        await asyncio.to_thread(check_syntax, staging, path)
         found = await self._inspect_copy(staging, config)
         deployment = Deployment(
             id=new_deployment_id(),

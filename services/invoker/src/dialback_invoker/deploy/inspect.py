@@ -2,8 +2,9 @@
 
     python -P -m dialback_bridge inspect --dir DIR [--entry ENTRY]
 
-prints one line of JSON: {"entry": "app:app", "kind": "asgi", "blocks": false} and exit code 0, or {"error": {"message",
-"file", "line", "source"}} and exit code 3. What the function itself prints while it is imported comes before that line.
+prints one line of JSON: {"entry": "app:app", "kind": "asgi", "blocks": false} and exit code 0, or {"error": {"code",
+"message", "file", "line", "source"}} and exit code 3. What the function itself prints while it is imported comes before
+that line.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def _verdict(code: int, out: bytes, err: bytes) -> Inspected:
         line = error.get("line")
         raise EntryError(
             str(error.get("message") or "cannot be imported")[:2000],
-            code="import_failed",
+            code=_text(error.get("code")) or "import_failed",
             file=_text(error.get("file")),
             line=line if isinstance(line, int) else None,
             source=_text(error.get("source")),

@@ -1,8 +1,9 @@
 """A worker's command line, environment and launch configuration, built from nothing.
 
 **Environment.** Nothing of the platform's own is inherited: no PYTHONPATH, no proxies, no credentials. A worker gets
-the function's ``[env]``, AWS Lambda's names and the numbers of two descriptors. Lambda's names and ``DIALBACK_*``
-cannot be overridden by a function; PATH, TZ and LANG can.
+the function's ``[env]``, AWS Lambda's names and the numbers of two descriptors. What the platform sets
+(`platform_variables`) cannot be overridden by a function, and a deployment that tries is refused; PATH, TZ and LANG
+can.
 
 **Interpreter.** ``-P`` keeps the working folder off ``sys.path`` while the bridge itself is imported: a function's own
 ``queue.py``, ``types.py`` or ``websockets.py`` would otherwise replace the standard library's or the bridge's. The
@@ -20,17 +21,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dialback_invoker.launchers.base import WorkerControl, WorkerSpec
+from dialback_invoker.platform_variables import set_by_platform
 
 COMMAND = (sys.executable, "-P", "-s", "-u", "-m", "dialback_bridge", "worker")
 CONTROL_VERSION = 1
-RESERVED = ("AWS_", "DIALBACK_", "LAMBDA_")
 
 
 def environment(spec: WorkerSpec, worker_id: str, code: Path, tmp: Path) -> dict[str, str]:
     """The whole environment, but for the descriptors' numbers."""
-    own = {
-        name: value for name, value in spec.env.items() if not name.startswith(RESERVED) and name and "=" not in name
-    }
+    own = {name: value for name, value in spec.env.items() if not set_by_platform(name)}
     search = os.pathsep.join(dict.fromkeys((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")))
     return {
         "PATH": search,

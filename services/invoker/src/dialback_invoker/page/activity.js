@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, el, say } from "./dom.js";
-import { ago, bytes, clock, ms, NONE, plural } from "./format.js";
+import { ago, bytes, clock, ms, NONE, plural, verdictWords } from "./format.js";
 import { waterfall } from "./waterfall.js";
 
 const INVOCATIONS = 12;
@@ -21,10 +21,9 @@ const cell = (name, ...content) => el("td", { "data-name": name }, ...content);
 const empty = (columns, text) => el("tr", { class: "empty" }, el("td", { colspan: columns }, text));
 
 function chip(invocation) {
-  const { verdict, cause } = invocation;
+  const { verdict } = invocation;
   if (!verdict || verdict === "running") return el("span", { class: "chip live" }, "running");
-  const blame = verdict !== "ok" && cause ? `, ${cause}` : "";
-  return el("span", { class: `chip ${verdict === "ok" ? "good" : "bad"}` }, `${verdict}${blame}`);
+  return el("span", { class: `chip ${verdict === "ok" ? "good" : "bad"}` }, verdictWords(invocation));
 }
 
 function invocationRow(invocation) {

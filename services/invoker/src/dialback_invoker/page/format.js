@@ -59,3 +59,9 @@ export function header(headers, name) {
   const pairs = Array.isArray(headers) ? headers : Object.entries(headers ?? {});
   return pairs.find(([key]) => String(key).toLowerCase() === name)?.[1] ?? null;
 }
+
+/** How an invocation ended, and who caused it when it did not end well. */
+export function verdictWords({ verdict, cause, code }) {
+  if (code === "LR") return "no such function";
+  return verdict !== "ok" && cause ? `${verdict} (${cause})` : verdict;
+}

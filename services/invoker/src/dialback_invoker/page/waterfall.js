@@ -2,7 +2,7 @@
 
 import { WAYS, WORDS } from "./direction.js";
 import { el, svg } from "./dom.js";
-import { bytes, ms, plural } from "./format.js";
+import { bytes, ms, plural, verdictWords } from "./format.js";
 import { axis, Ticks } from "./timescale.js";
 
 /** What happens from this mark on, until the next. A mark that is not listed shows under its own name. */
@@ -42,8 +42,7 @@ export const length = (trace) => Math.max(1, ...(trace?.marks ?? []).map((mark) 
 function verdict(trace) {
   if (trace.verdict === "running") return el("span", { class: "chip live" }, "running");
   const good = trace.verdict === "ok";
-  const by = !good && trace.cause ? ` (${trace.cause})` : "";
-  return el("span", { class: `chip ${good ? "good" : "bad"}` }, `${trace.verdict}${by}`);
+  return el("span", { class: `chip ${good ? "good" : "bad"}` }, verdictWords(trace));
 }
 
 function row(span, trace, scale) {
@@ -98,7 +97,7 @@ function facts(trace) {
   const pairs = [
     ["Worker", trace.worker && `${trace.worker}${trace.cold ? ", cold" : ", warm"}`],
     ["Received, sent", `${bytes(trace.bytes_in)}, ${bytes(trace.bytes_out)} in ${plural(trace.chunks ?? 0, "chunk")}`],
-    ["Blocked", `client ${ms(blocked.client_ms ?? 0)}, worker ${ms(blocked.worker_ms ?? 0)}`],
+    ["Waited", `${ms(blocked.client_ms ?? 0)} for the client, ${ms(blocked.worker_ms ?? 0)} for the function`],
     ["First gaps", list(gaps.first)],
     ["Last gaps", list(gaps.last)],
     ["Cause", trace.verdict !== "ok" && trace.verdict !== "running" && [trace.cause, trace.code, trace.error, trace.detail].filter(Boolean).join(" \u00b7 ")],

@@ -12,6 +12,7 @@ import msgspec
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.function_config import FunctionConfig, Timeouts
 from dialback_invoker.names import name_key
+from dialback_invoker.platform_variables import set_by_platform
 from dialback_invoker.store.database import Database
 from dialback_invoker.store.port import LogLine, Retention, Trace
 
@@ -201,7 +202,8 @@ def _stored_config(text: str) -> FunctionConfig:
     values = _decode(text)
     known = {key: value for key, value in values.items() if key in FunctionConfig.model_fields}
     timeouts = {key: value for key, value in known.pop("timeouts", {}).items() if key in Timeouts.model_fields}
-    return FunctionConfig.model_validate(known | {"timeouts": timeouts})
+    env = {name: value for name, value in known.pop("env", {}).items() if not set_by_platform(name)}
+    return FunctionConfig.model_validate(known | {"timeouts": timeouts, "env": env})
 
 
 def _texts(trace: Trace) -> tuple[str, str]:
