@@ -217,10 +217,7 @@ class Stream:
 
     def invite(self) -> None:
         """Send a WINDOW now. Before any body was consumed it says that it is wanted (an edge's 100 Continue)."""
-        if self._asks:
-            wanted = self._response in (_WAITING, _STREAMING)
-        else:
-            wanted = self._body is _BODY_STREAMING
+        wanted = self._response in (_WAITING, _STREAMING) if self._asks else self._body is _BODY_STREAMING
         if wanted:
             self._send(FrameType.WINDOW, frames.encode_window(self._incoming.consumed, self._incoming.limit))
 
