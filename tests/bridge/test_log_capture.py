@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dialback_bridge import log_capture
+from dialback_bridge import log_capture, log_records
 from dialback_bridge.entry import Kind
 from dialback_wire.messages import Reason, Verdict
 
@@ -44,7 +45,11 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Captured]:
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "stderr", sys.stderr)
     monkeypatch.setattr(logging, "lastResort", logging.lastResort)
+    monkeypatch.setattr(logging, "basicConfig", logging.basicConfig)
+    monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
+    level = logging.root.level
     yield pipe
+    logging.root.setLevel(level)
     log_capture.LogSink(None).close_outside()
     os.close(pipe.reading)
     os.close(pipe.writing)
@@ -124,6 +129,27 @@ async def test_a_traceback_is_logged_with_its_invocation_and_shows_the_users_fra
     assert call.token not in str(captured.records())
 
 
+async def test_a_traceback_starts_at_the_functions_own_code_also_in_a_thread(
+    bench: Platform, captured: Captured
+) -> None:
+    def handler(event, context):
+        try:
+            raise KeyError("inner")
+        except KeyError as error:
+            raise ValueError("outer") from error
+
+    await bench.serve(handler, Kind.LAMBDA, log=log_capture.LogSink(captured.writing))
+    call = bench.invoke()
+    await call.outcome()
+    lines = captured.lines(call.id)
+    assert not any("dialback_bridge" in line or "concurrent" in line for line in lines)
+    outer = lines.index("The above exception was the direct cause of the following exception:")
+    assert lines[outer + 1] == "Traceback (most recent call last):"
+    assert lines[outer + 2].endswith("in handler")
+    assert lines[-1] == "ValueError: outer"
+    assert all(line.strip() for line in lines)
+
+
 async def test_a_client_that_leaves_is_nothing_to_log(bench: Platform, captured: Captured) -> None:
     sink = log_capture.LogSink(captured.writing)
 
@@ -200,7 +226,8 @@ def test_log_records_go_where_the_user_configured_them(captured: Captured) -> No
 
 def test_a_log_record_that_cannot_be_formatted_does_not_break_the_program(captured: Captured) -> None:
     sink = log_capture.install(captured.writing)
-    handler = log_capture.LastResort(sink)
+    handler = log_records.Unclaimed(sink, log_capture.current)
+    logging.getLogger("x").propagate = False
     handler.emit(logging.LogRecord("x", logging.ERROR, "f", 1, "%d", ("not a number",), None))
     assert "Logging error" in captured.records()[0]["line"]
 
@@ -220,3 +247,43 @@ def test_without_a_log_descriptor_output_is_left_alone(capsys: pytest.CaptureFix
     sink.emit("rid", "log", "ERROR", ["failed"])
     sink.emit("rid", "stdout", "INFO", ["dropped"])
     assert capsys.readouterr().err == "[ERROR] rid failed\n"
+
+
+def logged(program: str, **environment: str) -> list[tuple[str, str, str]]:
+    """Stream, level and line of what a fresh process logs; pytest has handlers at the root of its own."""
+    begin = "import logging, sys\nfrom dialback_bridge import log_capture\nlog_capture.install(int(sys.argv[1]))\n"
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as reader:
+        command = [sys.executable, "-c", begin + program, str(writing)]
+        subprocess.run(command, pass_fds=[writing], timeout=30, check=True, env={**os.environ, **environment})
+        os.close(writing)
+        records = [json.loads(line) for line in reader]
+    return [(record["stream"], record["level"], record["line"]) for record in records]
+
+
+def test_records_keep_their_level_however_they_are_logged() -> None:
+    program = "logging.warning('module')\nlogging.getLogger('user').info('logger')\nlogging.debug('too low')\n"
+    assert logged(program) == [("log", "WARNING", "module"), ("log", "INFO", "logger")]
+    assert logged(program, LOG_LEVEL="warning") == [("log", "WARNING", "module")]
+    assert logged(program, LOG_LEVEL="DEBUG")[-1] == ("log", "DEBUG", "too low")
+    assert len(logged(program, LOG_LEVEL="nonsense")) == 2
+
+
+@pytest.mark.parametrize("force", ["", ", force=True"])
+def test_a_function_that_calls_basic_config_gets_what_it_asked_for(force: str) -> None:
+    program = f"logging.basicConfig(format='mine: %(message)s', level='DEBUG'{force})\nlogging.debug('x')\n"
+    assert logged(program) == [("stderr", "INFO", "mine: x")]
+    plain = "logging.basicConfig(format='%(message)s')\nlogging.info('x')\nlogging.warning('y')\n"
+    assert logged(plain) == [("stderr", "INFO", "y")]
+    assert logged(plain, LOG_LEVEL="INFO") == [("stderr", "INFO", "x"), ("stderr", "INFO", "y")]
+
+
+def test_a_handler_of_the_functions_own_takes_its_records_alone() -> None:
+    program = (
+        "import logging.config\n"
+        "logging.config.dictConfig({'version': 1, 'disable_existing_loggers': False,"
+        " 'handlers': {'h': {'class': 'logging.StreamHandler'}}, 'loggers': {'mine': {'handlers': ['h']}}})\n"
+        "logging.getLogger('mine.part').warning('a')\nlogging.getLogger('other').warning('b')\n"
+        "logging.root.addHandler(logging.StreamHandler())\nlogging.getLogger('other').warning('c')\n"
+    )
+    assert logged(program) == [("stderr", "INFO", "a"), ("log", "WARNING", "b"), ("stderr", "INFO", "c")]

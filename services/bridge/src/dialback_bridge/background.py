@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import context
-from .failures import below_bridge
 from .log_capture import LogSink
+from .user_frames import traceback_lines
 
 LIMIT = 300.0
 """Seconds after the response's end that background work may take, unless the invocation's deadline comes before."""
@@ -47,8 +46,7 @@ class Background:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            text = "".join(traceback.format_exception(type(error), error, below_bridge(error)))
-            self._emit(["work given to wait_until failed", *text.rstrip().split("\n")])
+            self._emit(["work given to wait_until failed", *traceback_lines(error)])
 
     def is_open(self) -> bool:
         """Whether there is something to be finished; if not, nothing can be added any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from traceback import clear_frames
-from types import TracebackType
 
 from .exchange import ClientGone
 from .handlers.base import HandlerFailed
@@ -35,14 +34,6 @@ def _chain(error: BaseException) -> list[BaseException]:
         chain.append(following)
         following = following.__cause__ or following.__context__
     return chain
-
-
-def below_bridge(error: BaseException) -> TracebackType | None:
-    """The traceback without the bridge's own frames at its top, which tell the user nothing."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("dialback_bridge"):
-        frames = frames.tb_next
-    return frames or error.__traceback__
 
 
 def cause(error: BaseException) -> BaseException:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -21,11 +20,12 @@ from .background import Background
 from .buffered_exchange import BufferedExchange
 from .event import EventError, Stamp, decode_event, take_stamp
 from .exchange import AnswerError, ClientGone, Exchange
-from .failures import below_bridge, cause, describe, follows_from_leaving, let_go
+from .failures import cause, describe, follows_from_leaving, let_go
 from .handlers.base import Handler, HandlerFailed
 from .receivers import CallbackRefused, CallbackUnreachable
 from .runtime_client import AnswerTooLarge, Delivery, Failure
 from .stream_exchange import StreamExchange
+from .user_frames import traceback_lines
 
 BODYLESS_TIME = 10.0
 """Seconds that a handler has to complete an answer whose body nobody reads (HEAD, 204, 304). Longer than
@@ -257,8 +257,7 @@ class Invocations:
 
     def _log_failure(self, error: BaseException) -> None:
         scope = log_capture.current.get()
-        text = "".join(traceback.format_exception(type(error), error, below_bridge(error)))
-        self._log.emit(scope.id, "log", "ERROR", text.rstrip().split("\n"))
+        self._log.emit(scope.id, "log", "ERROR", traceback_lines(error))
 
 
 def _word(why: Reason | str) -> str:

@@ -3,8 +3,8 @@
 A context variable says which invocation runs; tasks inherit it, and threads that the bridge starts get a copy. Standard
 output and error are replaced by writers that put lines together and send each as a line of JSON to the log descriptor:
 `{"id", "stream", "level", "line"}`. Log records that reach no handler of the user's own go the same way, with their
-level. What C code and child processes write to descriptors 1 and 2, and what threads of the user's own print, has no
-invocation.
+level (`log_records`). What C code and child processes write to descriptors 1 and 2, and what threads of the user's own
+print, has no invocation.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 import contextvars
 import io
 import json
-import logging
 import os
 import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
+
+from . import log_records
 
 MAX_LINE = 64 * 1024
 """Characters of a line; longer ones are sent in parts."""
@@ -156,25 +157,11 @@ class CapturedStream(io.TextIOBase):
         return len(text)
 
 
-class LastResort(logging.Handler):
-    """Log records that the user's own configuration of `logging` gives to nobody."""
-
-    def __init__(self, sink: LogSink) -> None:
-        super().__init__(logging.WARNING)
-        self._sink = sink
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._sink.emit(current.get().id, "log", record.levelname, self.format(record).splitlines())
-        except Exception:
-            self.handleError(record)
-
-
 def install(fd: int | None) -> LogSink:
     """Capture this process's output for `fd`; without one, leave it alone."""
     sink = LogSink(fd)
     if fd is not None:
         sys.stdout = CapturedStream(sink, "stdout", 1)
         sys.stderr = CapturedStream(sink, "stderr", 2)
-        logging.lastResort = LastResort(sink)
+        log_records.install(sink, current)
     return sink

@@ -14,6 +14,7 @@ from typing import Any
 
 from .http_connection import HttpGone, HttpResponse
 from .http_pool import HttpPool, connect_tcp, connect_unix
+from .user_frames import below_bridge
 
 _BASE = "/2018-06-01/runtime"
 _SAFE_ID = re.compile(r"[0-9A-Za-z_.~-]{1,128}")
@@ -52,7 +53,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """As AWS's own Python runtime describes an exception: its class, its text, its frames."""
-        frames = traceback.format_tb(error.__traceback__)
+        frames = traceback.format_tb(below_bridge(error))
         return cls(type(error).__name__, str(error), tuple(frames))
 
     def to_json(self) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import traceback
 from pathlib import Path
 
 from . import log_capture, runtime_client
@@ -22,6 +21,7 @@ from .invocation import Invocations
 from .launch import Launch
 from .receivers import Receivers
 from .runtime_client import Failure, PlatformGone, RuntimeClient
+from .user_frames import traceback_lines
 
 MAX_POLLS = 4
 """How many `next` calls are outstanding at most."""
@@ -135,7 +135,7 @@ def run_worker(launch: Launch, folder: Path) -> int:
         entry = find_entry(folder, launch.entry, launch.kind)
     except EntryError as error:
         log.emit("", "log", "ERROR", str(error).split("\n"))
-        trace = tuple(traceback.format_exception(error.__cause__)) if error.__cause__ is not None else ()
+        trace = tuple(traceback_lines(error.__cause__)) if error.__cause__ is not None else ()
         failure = Failure("Dialback.EntryError", str(error), trace)
         return asyncio.run(_report(launch, failure))
     try:

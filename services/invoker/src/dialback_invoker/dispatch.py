@@ -321,7 +321,7 @@ def _failure(error: DialbackError, exchange: Exchange) -> Failure:
             Verdict.OVERLOAD, "R", 503, error.code, error.message, CancelReason.KILLED, max(1, error.retry_after)
         )
     if isinstance(error, LaunchFailed):
-        log.error("%s: %s", exchange.request.id, error.message)
+        log.error("%s: %s", exchange.request.id, error.message.partition("\n")[0])
         if error.code == "start_timeout":
             return Failure(Verdict.TIMEOUT, "s", 504, "timeout_start", error.message, CancelReason.TIMEOUT_START)
         detail = "the function's worker could not be started; the function's log says why"

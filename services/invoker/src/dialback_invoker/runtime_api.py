@@ -49,7 +49,8 @@ class FunctionError:
     def text(self) -> str:
         """Type and message in one line, then the stack: what a developer wants to read."""
         head = f"{self.type}: {self.message}" if self.message else self.type
-        return "\n".join((head, *self.stack))
+        lines = [line for part in self.stack for line in part.splitlines() if line.strip()]
+        return "\n".join((head, *lines))
 
 
 class Poll(Protocol):

@@ -6,6 +6,14 @@ import { axis, Ticks } from "./timescale.js";
 
 const SHOWN_CHARACTERS = 24_000;
 const SHOWN_CHUNKS = 300;
+const PATIENCE_MS = 3000;
+
+/** Why a lane shows nothing for long. */
+const WAITS = {
+  buffered:
+    "Nothing yet, and that is this mode: the runtime returns one whole value, so nothing arrives before the function has ended. A function that never ends sends nothing at all, until its head time-out (60 s unless it says otherwise) answers 504. Stop ends both.",
+  callback: "Nothing yet: the function has not sent its first byte.",
+};
 
 /** States, as the chip shows them. */
 const STATES = {
@@ -33,7 +41,7 @@ export class Lane {
     this.root = byId(`lane-${mode}`);
     const part = (name) => this.root.querySelector(`.${name}`);
     this.parts = Object.fromEntries(
-      ["state", "first", "total", "chunks", "size", "kind", "text", "cut", "error", "scale"].map((n) => [n, part(n)]),
+      ["state", "first", "total", "chunks", "size", "kind", "text", "cut", "error", "scale", "why"].map((n) => [n, part(n)]),
     );
     this.path = svg("path", { class: "ticks" });
     this.head = el("div", { class: "playhead" });
@@ -41,6 +49,7 @@ export class Lane {
       svg("svg", { viewBox: Ticks.viewBox, preserveAspectRatio: "none", "aria-hidden": "true" }, this.path),
       this.head,
     );
+    say(this.parts.why, WAITS[mode]);
     this.reset();
   }
 
@@ -121,6 +130,7 @@ export class Lane {
     say(parts.size, this.#state === "idle" ? NONE : bytes(this.bytes));
     this.path.setAttribute("d", this.#ticks.path(this.#span));
     this.head.style.left = `${Math.min(100, (this.#now / this.#span) * 100)}%`;
+    parts.why.hidden = !(this.#state === "waiting" && this.#now > PATIENCE_MS);
     this.#label();
   };
 

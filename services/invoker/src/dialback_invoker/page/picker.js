@@ -1,12 +1,16 @@
 // The form that says what to run, and what is known about the function that is picked.
 
+import { best, demo } from "./demos.js";
 import { byId, el, say } from "./dom.js";
 
 const KEY = "dialback.pick";
+/** The function alone outlives the tab: paths and bodies may hold secrets. */
+const LAST = "dialback.function";
 const BODILESS = new Set(["GET", "HEAD"]);
 
 export class Picker {
   #known = "";
+  #suggested = demo();
 
   constructor(onRun, onStop, onPick) {
     this.form = byId("pick");
@@ -25,6 +29,8 @@ export class Picker {
     this.fields.method.addEventListener("change", () => this.#describe());
     this.fields.path.addEventListener("input", () => this.#describe());
     this.fields.function.addEventListener("change", () => {
+      localStorage.setItem(LAST, this.picked);
+      this.#suggest();
       this.#describe();
       onPick(this.picked);
     });
@@ -62,16 +68,25 @@ export class Picker {
     if (seen === this.#known) return;
     this.#known = seen;
     this.functions = functions;
-    const before = this.picked || this.#remembered().function;
+    const before = this.picked || this.#remembered().function || localStorage.getItem(LAST);
     const select = this.fields.function;
     select.replaceChildren(...functions.map(({ name }) => el("option", { value: name }, name)));
-    if (functions.some(({ name }) => name === before)) select.value = before;
+    select.value = functions.some(({ name }) => name === before) ? before : best(functions);
     const none = functions.length === 0;
     byId("nothing").hidden = !none;
     byId("run").disabled = none;
     select.disabled = none;
+    this.#suggest();
     this.#describe();
     this.onPick(this.picked);
+  }
+
+  /** Fill in what the picked function is good at, unless somebody typed something else. */
+  #suggest() {
+    const names = Object.keys(this.#suggested);
+    if (names.some((name) => this.fields[name].value !== this.#suggested[name])) return;
+    this.#suggested = demo(this.functions.find(({ name }) => name === this.picked));
+    for (const name of names) this.fields[name].value = this.#suggested[name];
   }
 
   #describe() {
