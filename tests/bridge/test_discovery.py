@@ -58,6 +58,22 @@ def write(folder: Path, **files: str) -> None:
         ),
         ("async def handler(scope, receive, send): pass", "app:handler", Kind.ASGI, False),
         ("app = 3\n" + LAMBDA, "app:handler", Kind.LAMBDA, True),
+        ("def app(environ, start_response): pass", "app:app", Kind.WSGI, True),
+        ("def application(a, b): pass", "app:application", Kind.WSGI, True),
+        ("class A:\n    def __call__(self, env, sr): pass\napp = A()", "app:app", Kind.WSGI, True),
+        ("def handler(environ, start_response): pass", "app:handler", Kind.WSGI, True),
+        ("app = dict.fromkeys", "app:app", Kind.WSGI, True),
+        (
+            "from http.server import BaseHTTPRequestHandler\nclass handler(BaseHTTPRequestHandler): pass",
+            "app:handler",
+            Kind.HTTP,
+            True,
+        ),
+        ("async def fetch(request): pass", "app:fetch", Kind.FETCH, False),
+        ("def fetch(): pass", "app:fetch", Kind.FETCH, True),
+        ("async def GET(request): pass\nasync def POST(request): pass", "app:GET", Kind.FETCH, False),
+        ("async def GET(request): pass\ndef DELETE(request): pass", "app:GET", Kind.FETCH, True),
+        (ASGI + "def fetch(request): pass\ndef GET(request): pass", "app:app", Kind.ASGI, False),
     ],
 )
 def test_the_style_is_seen_in_what_is_exported(folder: Path, source: str, name: str, kind: Kind, blocks: bool) -> None:
@@ -102,22 +118,20 @@ def test_an_explicit_kind_is_taken_at_its_word(folder: Path) -> None:
     assert find_entry(folder, "app:run", "lambda").kind is Kind.LAMBDA
     with pytest.raises(EntryError, match="`handler` is lambda, not asgi"):
         find_entry(folder, kind="asgi")
-    with pytest.raises(EntryError, match="unknown kind of handler 'wsgi'"):
-        find_entry(folder, kind="wsgi")
+    with pytest.raises(EntryError, match="unknown kind of handler 'cgi'"):
+        find_entry(folder, kind="cgi")
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("x = 1", "it exports none of app, application, handler, lambda_handler"),
-        ("def app(environ, start_response): pass", "looks like a WSGI application"),
-        ("def app(a, b): pass", "looks like a WSGI application"),
+        ("x = 1", "it exports none of app, application, handler, lambda_handler, fetch"),
         ("class app: pass", "`app` is a class"),
         ("app = 'x'", "`app` is a str, which cannot be called"),
         ("def app(): pass", "if it makes an application, call it"),
         ("def handler(request): pass", "`handler` takes 1 arguments"),
-        ("def fetch(request): pass", "`fetch` is a handler style that this version does not serve yet"),
-        ("app = dict.fromkeys", "`app` looks like a WSGI application"),
+        ("def fetch(a, b): pass", "`fetch` takes 2 arguments: it gets one, the request"),
+        ("def GET(request): pass\ndef POST(a, b): pass", "`POST` takes 2 arguments"),
         ("app = type('X', (), {'__call__': 1, '__signature__': 1})()", "the parameters of `app` cannot be told"),
     ],
 )
@@ -239,3 +253,12 @@ def test_a_users_module_does_not_hide_pythons_own_from_the_bridge(folder: Path) 
     write(folder, app=LAMBDA, argparse="raise SystemExit('shadowed')", signal="1/0", asyncio="1/0", json="1/0")
     result = inspect(folder, "--entry", "app.handler")
     assert (result.returncode, json.loads(result.stdout)["kind"]) == (0, "lambda"), result.stderr
+
+
+def test_an_entry_named_after_a_method_means_all_such_functions(folder: Path) -> None:
+    write(folder, app="def POST(request): pass\ndef GET(request): pass\nPUT = 3\n")
+    entry = find_entry(folder, "app:POST")
+    assert (entry.name, list(entry.target)) == ("app:GET", ["GET", "POST"])
+    assert find_entry(folder, "app", "fetch").name == "app:GET"
+    with pytest.raises(EntryError, match="functions named after methods are fetch, not wsgi"):
+        find_entry(folder, kind="wsgi")

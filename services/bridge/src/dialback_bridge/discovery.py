@@ -16,16 +16,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .entry import Entry, EntryError, Kind, classify
+from .entry import METHODS, Entry, EntryError, Kind, classify
 
-FILES = ("app.py", "main.py", "index.py", "function.py", "handler.py", "lambda_function.py", "asgi.py")
+FILES = ("app.py", "main.py", "index.py", "function.py", "handler.py", "lambda_function.py", "wsgi.py", "asgi.py")
 """Looked for in this order; a folder with one Python file alone needs none of these names."""
 
-EXPORTS = ("app", "application", "handler", "lambda_handler")
-"""Looked for in this order in the file."""
+EXPORTS = ("app", "application", "handler", "lambda_handler", "fetch")
+"""Looked for in this order in the file; behind them, functions named after methods (`GET`, `POST`, ...)."""
 
-LATER = ("fetch", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-"""Exports of a handler style that is not served yet."""
+WANTED = (
+    "an ASGI or WSGI `app` or `application`, a `handler(event, context)` or `lambda_handler(event, context)`, a "
+    "BaseHTTPRequestHandler class named `handler`, a `fetch(request)`, or functions named `GET`, `POST`, ..."
+)
 
 
 def find_entry(folder: Path, name: str | None = None, kind: str | None = None) -> Entry:
@@ -77,6 +79,9 @@ def _find_module(folder: Path) -> str:
 
 def _explicit(folder: Path, module_name: str, attribute: str, kind: str | None) -> Entry:
     module = _load(folder, module_name)
+    if attribute in METHODS and callable(getattr(module, attribute, None)):
+        # One stands for all that the module has: otherwise a request with another method would find none.
+        return _methods(module)
     target: Any = module
     for part in attribute.split("."):
         if not hasattr(target, part):
@@ -92,7 +97,15 @@ def _explicit(folder: Path, module_name: str, attribute: str, kind: str | None) 
 
 def _pick(folder: Path, module_name: str, kind: str | None) -> Entry:
     module = _load(folder, module_name)
-    objections = []
+    try:
+        return choose(module, kind)
+    except EntryError as error:
+        raise EntryError(error.message, error.file or _relative(folder, module.__file__)) from None
+
+
+def choose(module: ModuleType, kind: str | None = None) -> Entry:
+    """The entry among what `module` exports. Raises EntryError."""
+    module_name, objections = module.__name__, []
     for attribute in EXPORTS:
         target = getattr(module, attribute, None)
         if target is None:
@@ -104,12 +117,25 @@ def _pick(folder: Path, module_name: str, kind: str | None) -> Entry:
             objections.append(f"`{attribute}` is {found.value}, not {kind}")
         else:
             return Entry(f"{module_name}:{attribute}", found, target)
-    later = [attribute for attribute in LATER if callable(getattr(module, attribute, None))]
-    if later:
-        objections.append(f"`{later[0]}` is a handler style that this version does not serve yet")
-    wanted = "an ASGI `app` or `application`, or a `handler(event, context)` or `lambda_handler(event, context)`"
+    if any(callable(getattr(module, name, None)) for name in METHODS):
+        if kind in (None, Kind.FETCH.value):
+            return _methods(module)
+        objections.append(f"functions named after methods are {Kind.FETCH.value}, not {kind}")
     reasons = "; ".join(objections) or f"it exports none of {', '.join(EXPORTS)}"
-    raise EntryError(f"no entry: {reasons}. Wanted: {wanted}", _relative(folder, module.__file__))
+    raise EntryError(f"no entry: {reasons}. Wanted: {WANTED}")
+
+
+def _methods(module: ModuleType) -> Entry:
+    """The functions of `module` that are named after methods, as one entry under the first one's name."""
+    found = {}
+    for name in METHODS:
+        target = getattr(module, name, None)
+        if callable(target):
+            kind = classify(name, target)
+            if not isinstance(kind, Kind):
+                raise EntryError(kind, os.path.basename(module.__file__ or "") or None)
+            found[name] = target
+    return Entry(f"{module.__name__}:{next(iter(found))}", Kind.FETCH, found)
 
 
 def _load(folder: Path, name: str) -> ModuleType:

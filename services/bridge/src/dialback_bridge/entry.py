@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -16,7 +17,16 @@ class Kind(str, Enum):
     """The styles of handler that this version calls."""
 
     ASGI = "asgi"
+    WSGI = "wsgi"
+    HTTP = "http"
+    """A subclass of `http.server.BaseHTTPRequestHandler`."""
+    FETCH = "fetch"
+    """`fetch(request)`, or functions named after methods."""
     LAMBDA = "lambda"
+
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+"""Names of functions that answer the method of that name."""
 
 
 class EntryError(Exception):
@@ -46,12 +56,18 @@ class Entry:
 
     name: str
     kind: Kind
-    target: Target
+    target: Any
+    """What is called; for functions named after methods a dict of them."""
 
     @property
     def blocks(self) -> bool:
         """Whether the target is synchronous code, which needs a thread for each invocation that runs at once."""
-        return self.kind is Kind.LAMBDA and not is_async(self.target)
+        if self.kind is Kind.ASGI:
+            return False
+        if self.kind in (Kind.WSGI, Kind.HTTP):
+            return True
+        targets = self.target.values() if isinstance(self.target, dict) else [self.target]
+        return not all(is_async(target) for target in targets)
 
 
 def is_async(target: Any) -> bool:
@@ -89,26 +105,42 @@ def signature_of(target: Any) -> Signature | None:
     return Signature(tuple(parameter.name for parameter in plain), required, more)
 
 
+def is_request_handler(target: Any) -> bool:
+    """Whether `target` is a class made from `http.server.BaseHTTPRequestHandler`."""
+    # Whoever has such a class has imported its module; others need not load it.
+    server = sys.modules.get("http.server")
+    return server is not None and inspect.isclass(target) and issubclass(target, server.BaseHTTPRequestHandler)
+
+
 def classify(attribute: str, target: Any) -> Kind | str:
     """The style of `target`, or why it cannot be an entry.
 
-    Three positional parameters are ASGI's (scope, receive, send); two are (event, context), unless the object is named
-    `app` or `application`, or its parameters as WSGI's are.
+    Three positional parameters are ASGI's (scope, receive, send). Two are (event, context), or WSGI's (environ,
+    start_response): by their names, and where those say nothing, WSGI's for a synchronous `app` or `application`.
     """
+    if is_request_handler(target):
+        return Kind.HTTP
     if inspect.isclass(target):
-        return f"`{attribute}` is a class, which this version does not call"
+        return f"`{attribute}` is a class, and not one made from BaseHTTPRequestHandler"
     if not callable(target):
         return f"`{attribute}` is a {type(target).__name__}, which cannot be called"
     signature = signature_of(target)
     if signature is None:
         return f"the parameters of `{attribute}` cannot be told"
     names, is_app = signature.names, attribute in ("app", "application")
+    if attribute == "fetch" or attribute in METHODS:
+        if signature.takes(1) or signature.takes(0):
+            return Kind.FETCH
+        return f"`{attribute}` takes {len(names)} arguments: it gets one, the request"
     if signature.takes(3) and (signature.required == 3 or (is_app and is_async(target))):
         return Kind.ASGI
     if signature.takes(2):
-        if names[:1] in (("environ",), ("env",)) or (is_app and names[:2] != ("event", "context")):
-            return f"`{attribute}` looks like a WSGI application, which this version does not serve yet"
-        return Kind.LAMBDA
+        if names[:2] == ("event", "context"):
+            return Kind.LAMBDA
+        if names[:1] in (("environ",), ("env",)) or names[1:2] == ("start_response",):
+            return Kind.WSGI
+        return Kind.WSGI if is_app and not is_async(target) else Kind.LAMBDA
     if not names:
         return f"`{attribute}` takes no arguments: if it makes an application, call it and export the result"
-    return f"`{attribute}` takes {len(names)} arguments: neither (scope, receive, send) nor (event, context)"
+    wanted = "(scope, receive, send), (environ, start_response) nor (event, context)"
+    return f"`{attribute}` takes {len(names)} arguments: neither {wanted}"

@@ -47,6 +47,8 @@ class HttpRequest(NamedTuple):
     """The whole path, prefix included, percent-encoded."""
     path: str
     """The whole path, decoded."""
+    decoded_path: bytes
+    """The whole path, percent-decoded and no more."""
     query: bytes
     headers: list[tuple[bytes, bytes]]
     client: tuple[str, int] | None
@@ -122,6 +124,7 @@ def http_request(event: Any) -> HttpRequest:
             root_path=_text(prefix),
             raw_path=raw_path,
             path=_text(raw_path),
+            decoded_path=unquote_to_bytes(raw_path),
             query=str(event.get("rawQueryString") or "").encode("latin-1", "replace"),
             headers=headers,
             client=(str(source), 0) if source else None,

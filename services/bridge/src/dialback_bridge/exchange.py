@@ -15,10 +15,11 @@ from .runtime_client import Delivery
 from .waiters import Waiters
 
 
-class ClientGone(OSError):
+class ClientGone(BrokenPipeError, ConnectionResetError):
     """Nobody wants the rest of the response, or the request's body was cut short.
 
-    An OSError because that is what ASGI (2.4) lets `send` raise to an application whose client has left.
+    An OSError because that is what ASGI (2.4) lets `send` raise to an application whose client has left; of the two
+    kinds that code written for a socket catches.
     """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from traceback import clear_frames
+
 from .exchange import ClientGone
 from .handlers.base import HandlerFailed
 
@@ -11,14 +13,27 @@ MAX_DETAIL = 500
 
 def follows_from_leaving(error: BaseException) -> bool:
     """Whether `error` came of a ClientGone, as when a framework puts its own exception in that one's place."""
+    return any(isinstance(each, ClientGone) for each in _chain(error))
+
+
+def let_go(error: BaseException) -> None:
+    """Forget what the frames of `error` held, now that it was told.
+
+    A framework may have left a generator suspended in them, whose `finally` runs when nobody holds it any more; without
+    this, that would be when Python next looks for rings.
+    """
+    for each in _chain(error):
+        clear_frames(each.__traceback__)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """`error` and what it came of."""
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in chain:  # `raise error from error` makes a ring
-        if isinstance(following, ClientGone):
-            return True
         chain.append(following)
         following = following.__cause__ or following.__context__
-    return False
+    return chain
 
 
 def cause(error: BaseException) -> BaseException:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from dialback_wire import payload
 from dialback_wire.messages import Reason, Verdict
 
-from . import log_capture
+from . import context, log_capture
+from .background import Background
 from .buffered_exchange import BufferedExchange
 from .event import EventError, Stamp, decode_event, take_stamp
 from .exchange import AnswerError, ClientGone, Exchange
-from .failures import cause, describe, follows_from_leaving
+from .failures import cause, describe, follows_from_leaving, let_go
 from .handlers.base import Handler, HandlerFailed
-from .receivers import CallbackRefused, CallbackUnreachable, Receivers
-from .runtime_client import AnswerTooLarge, Delivery, Failure, RuntimeClient
+from .receivers import CallbackRefused, CallbackUnreachable
+from .runtime_client import AnswerTooLarge, Delivery, Failure
 from .stream_exchange import StreamExchange
 from .user_frames import traceback_lines
 
@@ -35,13 +36,32 @@ TOO_LARGE = Failure(
 )
 
 
+S = TypeVar("S")
+
+
+class Runtime(Protocol):
+    """The part of the runtime API that an invocation needs; see `RuntimeClient`."""
+
+    async def respond(self, request_id: str, body: bytes) -> None: ...
+
+    async def fail(self, request_id: str, failure: Failure) -> None: ...
+
+
+class Sockets(Protocol[S]):
+    """Where an exchange's stream comes from; see `Receivers`."""
+
+    async def open(self, stamp: Stamp, exchange: StreamExchange) -> S: ...
+
+    def release(self, socket: S) -> None: ...
+
+
 class Invocations:
     """Serves deliveries of the runtime API, any number at once. `cancel_grace` is in seconds."""
 
     def __init__(
         self,
-        runtime: RuntimeClient,
-        receivers: Receivers,
+        runtime: Runtime,
+        receivers: Sockets[Any],
         handler: Handler,
         log: log_capture.LogSink,
         cancel_grace: float,
@@ -52,6 +72,8 @@ class Invocations:
         self._log = log
         self._cancel_grace = cancel_grace
         self._running: dict[Exchange, Callable[[Reason | str], None]] = {}
+        self._background: set[Background] = set()
+        self._shutting_down = False
         self._given_up = False
 
     async def serve(self, delivery: Delivery) -> None:
@@ -75,8 +97,11 @@ class Invocations:
 
     def shut_down(self) -> None:
         """Tell every handler that nobody wants its response any more."""
+        self._shutting_down = True
         for stop in list(self._running.values()):
             stop(Reason.SHUTDOWN)
+        for background in self._background:
+            background.cancel()
 
     def give_up(self) -> None:
         """The tasks of `serve` are about to be cancelled: a handler that is cancelled with them is not answered for."""
@@ -99,9 +124,12 @@ class Invocations:
             return
         del stamp  # from here on the token is nowhere that user code's tracebacks could show it
         try:
-            verdict = await self._finish_stream(exchange, await self._run(exchange))
+            raised, background = await self._run(exchange)
+            verdict = await self._finish_stream(exchange, raised)
         finally:
             self._receivers.release(socket)
+        if background.is_open():
+            await self._finish_background(delivery, background)
         answer = f'{{"{payload.KEY}": {{"verdict": "{verdict.name.lower()}", "count": {exchange.count}}}}}'
         await self._runtime.respond(delivery.id, answer.encode())
 
@@ -132,7 +160,9 @@ class Invocations:
         except EventError as error:
             await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
-        raised = await self._run(exchange)
+        raised, background = await self._run(exchange)
+        if background.is_open():
+            await self._finish_background(delivery, background)
         if exchange.overflowed:
             failure = TOO_LARGE
         elif exchange.gone == "deadline":
@@ -153,14 +183,16 @@ class Invocations:
 
     # --- the handler --------------------------------------------------------------------------------------------------
 
-    async def _run(self, exchange: Exchange) -> BaseException | None:
-        """Run the handler to its end; returns what it raised.
+    async def _run(self, exchange: Exchange) -> tuple[BaseException | None, Background]:
+        """Run the handler to its end; returns what it raised, and the work that it left behind.
 
         When nobody wants the rest and it does not notice, it is cancelled. What it does after a complete response is
         its own, until the deadline.
         """
+        background = Background(log_capture.current.get().id, self._log)
         if exchange.gone is not None:
-            return ClientGone("the client has gone before the handler was called")
+            return ClientGone("the client has gone before the handler was called"), background
+        context.current.set(context.CurrentInvocation(log_capture.current.get().id, exchange, background))
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._call(exchange))
         timers: list[asyncio.TimerHandle] = []
@@ -184,15 +216,26 @@ class Invocations:
             timers.append(loop.call_later(max(0.0, left), stop, "deadline"))
         self._running[exchange] = stop
         try:
-            return await task
+            return await task, background
         except asyncio.CancelledError as error:
             if self._given_up:
+                background.cancel()
                 raise
-            return error
+            return error, background
         finally:
             del self._running[exchange]
             for timer in timers:
                 timer.cancel()
+
+    async def _finish_background(self, delivery: Delivery, background: Background) -> None:
+        if self._shutting_down:
+            background.cancel()
+        self._background.add(background)
+        try:
+            deadline = delivery.deadline_ms
+            await background.finish(None if deadline is None else max(0.0, deadline / 1000 - time.time()))
+        finally:
+            self._background.discard(background)
 
     async def _call(self, exchange: Exchange) -> BaseException | None:
         try:
@@ -203,10 +246,12 @@ class Invocations:
                 return HandlerFailed("the handler was cancelled by its own code")
             raise
         except (ClientGone, AnswerError) as error:
+            let_go(error)
             return error
         except BaseException as error:  # SystemExit too: one invocation must not take the others with it
             if exchange.cut is None and not follows_from_leaving(error):
                 self._log_failure(error)
+            let_go(error)
             return error
         return None
 

@@ -13,11 +13,17 @@ class Waiters:
     def __init__(self) -> None:
         self._futures: list[asyncio.Future[None]] = []
 
-    async def wait(self) -> None:
-        """Sleep until the next `wake`."""
+    async def wait(self, timeout: float | None = None) -> None:
+        """Sleep until the next `wake`, at most `timeout` seconds."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._futures.append(future)
-        await future
+        if timeout is None:
+            await future
+        else:
+            # Not `wait_for`: that begins to wait a tick later, and a `wake` in between would be missed.
+            await asyncio.wait([future], timeout=timeout)
+            if not future.done():
+                self._futures.remove(future)
 
     def wake(self) -> None:
         """Wake everybody who waits now."""

@@ -26,7 +26,7 @@ class Deployment:
     bundle: str
     """SHA-256 of the content, in hex; the name of its folder under ``bundles/``"""
     kind: str
-    """what the entry is: ``asgi`` or ``lambda``"""
+    """what the entry is: ``asgi``, ``wsgi``, ``http``, ``fetch`` or ``lambda``"""
     entry: str
     """``module:attribute``"""
     config: FunctionConfig

@@ -5,10 +5,8 @@
 **What is yielded** is sent as it comes; the next item is asked for when there is room for it.
 
 - A first item that is a dict with `statusCode` is the head: `statusCode`, `headers`, `cookies` and, if present, `body`.
-- Without one, the head is a 200 whose content type follows from the first item: `text/plain; charset=utf-8` for a str,
-  `application/octet-stream` for bytes, `application/x-ndjson` for anything else.
-- A str is sent as UTF-8, bytes as they are, anything else as one line of JSON. None sends nothing: it is a place at
-  which synchronous code learns that nobody is listening any more.
+- Without one, the head is a 200 whose content type follows from the first item.
+- What the items become is told in `items`.
 
 A generator is closed when nobody wants the rest: `GeneratorExit` at its `yield`, `finally` runs. A synchronous one is
 advanced and closed in one and the same thread.
@@ -27,6 +25,7 @@ from ..entry import is_async
 from ..event import pack_body
 from ..exchange import AnswerError, Exchange
 from .base import Handler, HandlerFailed
+from .items import content_type, encode, pull, pull_async
 from .lambda_context import LambdaContext
 from .threads import LoopCaller, Threads
 
@@ -47,7 +46,7 @@ class LambdaHandler(Handler):
         if self._is_async:
             await self._conclude(exchange, self._target(event, context))
             return
-        call = LoopCaller()
+        pull_whole = _puller(exchange)
 
         def in_thread() -> Any:
             result = self._target(event, context)
@@ -55,7 +54,7 @@ class LambdaHandler(Handler):
                 # A plain function that hands on what an async one gave, as decorators do.
                 return _LEFT_TO_LOOP, result
             if isinstance(result, Iterator):
-                _pull(result, Yielded(exchange), call)
+                pull_whole(result)
                 return None, None
             return None, (result,)
 
@@ -70,10 +69,12 @@ class LambdaHandler(Handler):
         if inspect.isawaitable(result):
             result = await result
         if isinstance(result, AsyncIterator):
-            await _pull_async(result, Yielded(exchange))
+            response = Yielded(exchange)
+            await pull_async(result, response.take)
+            await response.finish()
         elif isinstance(result, Iterator):
-            iterator, call = result, LoopCaller()
-            await self._threads.run(lambda: _pull(iterator, Yielded(exchange), call))
+            iterator, pull_whole = result, _puller(exchange)
+            await self._threads.run(lambda: pull_whole(iterator))
         else:
             await _answer(exchange, result)
 
@@ -101,26 +102,15 @@ async def _answer(exchange: Exchange, value: Any) -> None:
         raise HandlerFailed(str(error)) from error
 
 
-def _pull(items: Iterator[Any], response: Yielded, call: LoopCaller) -> None:
-    try:
-        for item in items:
-            call(response.take(item))
+def _puller(exchange: Exchange) -> Callable[[Iterator[Any]], None]:
+    """What a thread calls with an iterator that makes the whole response."""
+    call, response = LoopCaller(), Yielded(exchange)
+
+    def pull_whole(items: Iterator[Any]) -> None:
+        pull(items, response.take, call)
         call(response.finish())
-    finally:
-        close = getattr(items, "close", None)
-        if close is not None:
-            close()
 
-
-async def _pull_async(items: AsyncIterator[Any], response: Yielded) -> None:
-    try:
-        async for item in items:
-            await response.take(item)
-        await response.finish()
-    finally:
-        close = getattr(items, "aclose", None)
-        if close is not None:
-            await close()
+    return pull_whole
 
 
 class Yielded:
@@ -132,7 +122,7 @@ class Yielded:
     async def take(self, item: Any) -> None:
         """Send an item. Raises ClientGone, or HandlerFailed for an item that cannot be sent."""
         try:
-            data = self._head(item) if not self._exchange.started and item is not None else _encode(item)
+            data = self._head(item) if not self._exchange.started and item is not None else encode(item)
         except lambda_values.InvalidResponse as error:
             raise HandlerFailed(str(error)) from error
         await self._exchange.write(data)
@@ -149,25 +139,7 @@ class Yielded:
             status, fields, body = lambda_values.head_of(item)
             self._exchange.head(status, fields)
             return body
-        fields = [(b"content-type", _content_type(item))]
-        data = _encode(item)
+        fields = [(b"content-type", content_type(item))]
+        data = encode(item)
         self._exchange.head(200, fields)
         return data
-
-
-def _content_type(item: Any) -> bytes:
-    if isinstance(item, str):
-        return b"text/plain; charset=utf-8"
-    if isinstance(item, (bytes, bytearray, memoryview)):
-        return b"application/octet-stream"
-    return b"application/x-ndjson"
-
-
-def _encode(item: Any) -> bytes:
-    if item is None:
-        return b""
-    if isinstance(item, str):
-        return item.encode("utf-8", "replace")
-    if isinstance(item, (bytes, bytearray, memoryview)):
-        return bytes(item)
-    return lambda_values.to_json(item) + b"\n"

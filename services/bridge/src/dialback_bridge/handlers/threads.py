@@ -45,8 +45,14 @@ class LoopCaller:
     """Lets a thread call coroutines on the loop and wait for what they return. Make it on the loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
 
     def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run `coroutine` on the loop; returns or raises what it does."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    async def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The same for asynchronous code, on that loop or on another."""
+        if asyncio.get_running_loop() is self.loop:
+            return await function()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(), self.loop))

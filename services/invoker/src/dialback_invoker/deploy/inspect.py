@@ -24,12 +24,12 @@ from dialback_invoker.errors import EntryError, InspectTimeout, LaunchFailed
 from dialback_invoker.function_config import FunctionConfig
 
 _MOST_OUTPUT: Final = 65_536  # bytes kept of each stream; the end, for the answer stands there
-KINDS: Final = frozenset({"asgi", "lambda"})
+KINDS: Final = frozenset({"asgi", "wsgi", "http", "fetch", "lambda"})
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a function is: ``asgi`` or ``lambda``; the ``module:attribute`` that serves; whether it is synchronous."""
+    """What a function is: one of `KINDS`; the ``module:attribute`` that serves; whether it is synchronous."""
 
     kind: str
     entry: str
