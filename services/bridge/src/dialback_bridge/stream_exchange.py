@@ -160,7 +160,11 @@ class StreamExchange(Exchange, BaseSink):
             return False
         if data and self.gone is None:
             stream.write(data)
-        return self.gone is None and stream.has_room(ROOM)
+        # An eager write may have told us meanwhile that nobody listens.
+        return stream.has_room(ROOM) and not self._left_alone()
+
+    def _left_alone(self) -> bool:
+        return self.gone is not None
 
     async def room(self) -> None:
         stream = self._wired
