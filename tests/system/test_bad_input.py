@@ -151,6 +151,7 @@ def test_code_that_cannot_be_loaded_is_refused_with_its_place(
 
 def test_a_folder_without_any_entry_says_which_names_are_looked_for(attempt: Attempt) -> None:
     (attempt.folder / "app.py").rename(attempt.folder / "something.py")
+    attempt.write("another.py", GOOD)  # a single file needs no name
     answer = attempt.refused()
     assert "app.py" in answer
 
