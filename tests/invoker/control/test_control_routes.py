@@ -55,11 +55,11 @@ async def test_a_zip_is_a_bundle_too_and_versions_are_listed(control: Any) -> No
 
 
 async def test_a_refused_bundle_names_the_place_and_leaves_nothing(control: Any) -> None:
-    status, body = await control.deploy(app__py=b"x = (\n")
+    status, body = await control.deploy(app__py=b"app = 1\n", dialback__toml=b"concurency = 3\n")
     assert status == 400
-    assert body["error"] == {
-        "code": "syntax_error", "message": "'(' was never closed", "file": "app.py", "line": 1, "source": "x = (",
-    }  # fmt: skip
+    error = body["error"]
+    assert (error["file"], error["line"], error["source"]) == ("dialback.toml", 1, "concurency = 3")
+    assert "did you mean 'concurrency'?" in error["message"]
     path = "/v1/functions/chat/deployments"
     status, _ = await control.ask("POST", path, data=b"{}", headers={"Content-Type": "application/json"})
     assert status == 415

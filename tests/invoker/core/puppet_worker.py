@@ -32,6 +32,8 @@ def main():
     strings = socket.socket(socket.AF_UNIX)
     strings.connect(os.environ["PUPPETEER"])
     lock = threading.Lock()
+    open_ones = set()
+    retired = threading.Event()
 
     def tell(**what):
         with lock:
@@ -44,8 +46,12 @@ def main():
             answer = runtime.getresponse()
             body = answer.read()
             if answer.status != 200:
+                retired.set()
                 tell(retired=answer.status)
-                os._exit(0)
+                if not open_ones:
+                    os._exit(0)
+                return
+            open_ones.add(answer.headers["lambda-runtime-aws-request-id"])
             tell(payload=json.loads(body), headers=dict(answer.getheaders()))
 
     tell(config=config, pid=os.getpid())
@@ -65,6 +71,9 @@ def main():
         answer = runtime.getresponse()
         tell(status=answer.status, body=answer.read().decode())
         runtime.close()
+        open_ones.difference_update(command["path"].split("/"))
+        if retired.is_set() and not open_ones:
+            os._exit(0)
     sys.exit(0)
 
 

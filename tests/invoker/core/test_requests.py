@@ -437,7 +437,7 @@ async def test_head_condemns_the_worker_and_the_next_request_gets_another(stage:
 
 
 async def test_idle_and_total_truncate(stage: Stage) -> None:
-    for name, timeouts in (("idle", {"idle": 0.2}), ("total", {"total": 0.4})):
+    for name, timeouts in (("idle", {"idle": 0.2}), ("total", {"total": 2.0})):
         await stage.deploy_puppet(name, timeouts=timeouts)
         client, puppet, given = await stage.invoked(f"/@{name}/")
         if name == "total":

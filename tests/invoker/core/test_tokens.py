@@ -191,7 +191,7 @@ async def test_a_worker_cannot_answer_another_workers_invocation_at_the_runtime_
 
 
 async def test_a_late_token_is_410_when_the_client_has_its_504(stage: Stage) -> None:
-    await stage.deploy_puppet("late", timeouts={"start": 0.5})
+    await stage.deploy_puppet("late", timeouts={"start": 2.0})
     client, puppet, given = await stage.invoked("/@late/", "Connection: close")
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 504 ")

@@ -49,17 +49,22 @@ class BufferedExchange(Exchange):
         self.started = True
         self._status, self._fields = status, list(fields)
 
-    async def write(self, data: bytes) -> None:
+    def give(self, data: bytes) -> bool:
+        if self.gone is None:
+            self._written += data
+            if len(self._written) > LAMBDA_LIMIT:
+                self._written.clear()
+                self.overflowed = True
+                self.leave("overflow")
+        return False
+
+    async def room(self) -> None:
         if self.gone is not None:
             raise (
-                AnswerOverflow("the response is too large") if self.overflowed else ClientGone("the invocation is over")
+                AnswerOverflow("the response is larger than 6 MB")
+                if self.overflowed
+                else ClientGone("the invocation is over")
             )
-        self._written += data
-        if len(self._written) > LAMBDA_LIMIT:
-            self._written.clear()
-            self.overflowed = True
-            self.leave("overflow")
-            raise AnswerOverflow("the response is larger than 6 MB")
         # Whoever never waits for anything else must still let the loop, and with it the deadline, come round.
         await asyncio.sleep(0)
 

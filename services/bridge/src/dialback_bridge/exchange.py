@@ -75,8 +75,17 @@ class Exchange(ABC):
         """Give the status and the header fields, names in lower case. Once, and before anything of the body."""
 
     @abstractmethod
+    def give(self, data: bytes) -> bool:
+        """Give a part of the body. False: await `room` before the next part."""
+
+    @abstractmethod
+    async def room(self) -> None:
+        """Wait until there is room for more. Raises ClientGone."""
+
     async def write(self, data: bytes) -> None:
         """Give a part of the body; returns when there is room for more. Raises ClientGone."""
+        if not self.give(data):
+            await self.room()
 
     @abstractmethod
     def trailers(self, fields: list[Field]) -> None:

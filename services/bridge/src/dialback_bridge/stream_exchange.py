@@ -154,12 +154,18 @@ class StreamExchange(Exchange, BaseSink):
         self.started = True
         self._wired.head(Head(status, tuple(fields)))
 
-    async def write(self, data: bytes) -> None:
-        stream = self._wired
-        if self.gone is None and data:
+    def give(self, data: bytes) -> bool:
+        stream = self._stream
+        if stream is None or self.gone is not None:
+            return False
+        if data:
             stream.write(data)
-            while stream.queued > min(stream.credit, ROOM) and self.gone is None:
-                await self._writers.wait()
+        return self.gone is None and stream.has_room(ROOM)
+
+    async def room(self) -> None:
+        stream = self._wired
+        while self.gone is None and not stream.has_room(ROOM):
+            await self._writers.wait()
         if self.gone is not None:
             if not self._drops:
                 raise ClientGone("the client has gone")

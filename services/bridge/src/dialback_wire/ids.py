@@ -6,6 +6,7 @@ The caller brings the randomness, because this package reads neither clock nor e
 import re
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [_ALPHABET[number & 31] + _ALPHABET[number >> 5] for number in range(1024)]
 _PATTERN = re.compile(r"[0-9a-z]{26}")
 
 RANDOM_BYTES = 17
@@ -20,7 +21,7 @@ def new_id(random: bytes) -> str:
     if len(random) < RANDOM_BYTES:
         raise ValueError(f"an id needs {RANDOM_BYTES} random bytes, not {len(random)}")
     number = int.from_bytes(random[:RANDOM_BYTES], "big")
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(0, 130, 5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(0, 130, 10)])
 
 
 def is_id(text: str) -> bool:

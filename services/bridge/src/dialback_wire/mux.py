@@ -103,12 +103,13 @@ class Mux:
         self._peer_nonce = b""
         self._agent = agent
         self._eager = eager
+        self.sends_early = eager
+        """Whether what is written now would leave before the end of this tick."""
         self._reader = FrameReader()
         self._streams: dict[int, Stream] = {}
         self._last_id = 0
         self._sendable: deque[Stream] = deque()
         self._deferred = False
-        self._sent_early = False
         self._paused = False
         self._flushing = False
 
@@ -348,8 +349,8 @@ class Mux:
             stream.in_turn = True
             self._sendable.append(stream)
         self.schedule()
-        if flush and self._eager and not self._sent_early:
-            self._sent_early = True
+        if flush and self.sends_early:
+            self.sends_early = False
             self.flush()
 
     def forget(self, stream: Stream) -> None:
@@ -357,7 +358,8 @@ class Mux:
         self._streams.pop(stream.id, None)
 
     def _end_of_tick(self) -> None:
-        self._deferred = self._sent_early = False
+        self._deferred = False
+        self.sends_early = self._eager
         self.flush()
 
     def flush(self) -> None:

@@ -107,6 +107,11 @@ class Stream:
         """Bytes that the other side would take now."""
         return self._outbox.window.credit
 
+    def has_room(self, most: int) -> bool:
+        """Whether not more is queued than the other side would take now, nor more than `most` bytes."""
+        outbox = self._outbox
+        return outbox.queued <= most and outbox.sendable == outbox.queued
+
     @property
     def sent(self) -> int:
         """Bytes of DATA that have left."""
@@ -178,7 +183,8 @@ class Stream:
         """
         if (self._gives_data() or self._advance(FrameType.DATA)) and data:
             self._outbox.put(data)
-            self._wake(flush)
+            if not self.in_turn or (flush and self._mux.sends_early):
+                self._wake(flush)
 
     def trailers(self, fields: Fields) -> None:
         """Send trailer fields, behind everything that was written. Raises LocalError when they are too large."""
@@ -217,10 +223,7 @@ class Stream:
 
     def invite(self) -> None:
         """Send a WINDOW now. Before any body was consumed it says that it is wanted (an edge's 100 Continue)."""
-        if self._asks:
-            wanted = self._response in (_WAITING, _STREAMING)
-        else:
-            wanted = self._body is _BODY_STREAMING
+        wanted = self._response in (_WAITING, _STREAMING) if self._asks else self._body is _BODY_STREAMING
         if wanted:
             self._send(FrameType.WINDOW, frames.encode_window(self._incoming.consumed, self._incoming.limit))
 

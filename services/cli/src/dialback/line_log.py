@@ -12,6 +12,9 @@ from typing import Generic, TextIO, TypeVar
 
 T = TypeVar("T")
 
+PAUSE = 0.02
+"""Seconds between two writes: to wake the writer for each line would cost more than the line."""
+
 
 class LineLog(Generic[T]):
     """Takes records from the loop's thread; in the writer's a line is made of each.
@@ -26,7 +29,7 @@ class LineLog(Generic[T]):
         self._limit = limit
         self._waiting: deque[T] = deque()
         self._wake = threading.Event()
-        self._closed = False
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     def open(self, render: Callable[[T], str]) -> None:
@@ -45,14 +48,14 @@ class LineLog(Generic[T]):
 
     def close(self, timeout: float = 1.0) -> None:
         """Write what waits, within `timeout` seconds."""
-        self._closed = True
+        self._closing.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout)
 
     def _run(self, render: Callable[[T], str]) -> None:
         told = 0
-        while not (self._closed and not self._waiting):
+        while not (self._closing.is_set() and not self._waiting):
             self._wake.wait()
             self._wake.clear()
             lines = [render(self._waiting.popleft()) for _ in range(len(self._waiting))]
@@ -63,6 +66,7 @@ class LineLog(Generic[T]):
                 self._write("".join(f"{line}\n" for line in lines))
             except (OSError, ValueError):
                 self.dropped += len(lines)
+            self._closing.wait(PAUSE)
 
     def _write(self, text: str) -> None:
         try:

@@ -14,6 +14,8 @@ from .write_stall import WriteStall
 class Hold(Enum):
     """Why reading from a client is paused."""
 
+    __hash__ = object.__hash__  # in C; Enum's own is a Python function
+
     UPLOAD = "the upstream does not take the body"
     PIPELINE = "enough was read ahead"
 

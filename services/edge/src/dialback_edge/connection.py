@@ -22,6 +22,8 @@ from .request_reader import RequestReader
 class Phase(Enum):
     """What a connection is doing."""
 
+    __hash__ = object.__hash__  # in C; Enum's own is a Python function
+
     IDLE = "idle"
     HEAD = "head"
     EXCHANGE = "exchange"

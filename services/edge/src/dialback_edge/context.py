@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dialback_wire.ids import RANDOM_BYTES, new_id
+from dialback_wire.randomness import Randomness
 
 from .access_log import AccessLog, no_log
 from .settings import EdgeSettings
@@ -13,6 +14,9 @@ from .upstream import Upstream
 
 if TYPE_CHECKING:
     from .connection import ClientConnection
+
+
+_random = Randomness(os.urandom)
 
 
 @dataclass(slots=True, eq=False)
@@ -43,4 +47,4 @@ class EdgeContext:
 
 def fresh_id() -> str:
     """A new invocation id, made of the system's randomness."""
-    return new_id(os.urandom(RANDOM_BYTES))
+    return new_id(_random(RANDOM_BYTES))

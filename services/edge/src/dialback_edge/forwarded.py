@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 from dialback_wire.fields import HOP_BY_HOP, RESERVED_PREFIX, RUN_TICKET
 from dialback_wire.messages import Field, Fields
+from dialback_wire.randomness import Randomness
 
 from .request_head import RequestHead
 from .settings import Network
@@ -19,6 +20,8 @@ _DROPPED = HOP_BY_HOP | {
     b"http2-settings",
     b"content-length",
 }
+_random = Randomness(os.urandom)
+
 _FORWARDED_PREFIX = b"x-forwarded-"
 _EXTENDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port")
 
@@ -76,7 +79,7 @@ def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fie
 
 def new_traceparent() -> bytes:
     """W3C trace context, version 00, not sampled: this hop starts a trace that others may record."""
-    made = os.urandom(24).hex()
+    made = _random(24).hex()
     return f"00-{made[:32]}-{made[32:]}-00".encode()
 
 

@@ -101,18 +101,27 @@ class AsgiConnection:
     async def send(self, message: Message) -> None:
         """Take a message of the application. Raises ClientGone, and RuntimeError for one that is out of turn."""
         kind = message["type"]
+        exchange = self._exchange
         if kind == "http.response.body":
-            if not self._exchange.started or self._body_done:
+            if not exchange.started or self._body_done:
                 raise _out_of_turn(kind)
-            await self._send_body(message)
+            body = message.get("body", b"")
+            if not isinstance(body, bytes):
+                body = bytes(memoryview(body))
+            self._body_done = last = not message.get("more_body", False)
+            # Even an empty part tells the application that nobody listens any more.
+            if (body or exchange.gone is not None) and not exchange.give(body):
+                await exchange.room()
+            if last and self._trailers is None:
+                exchange.finish()
         elif kind == "http.response.start":
-            if self._exchange.started:
+            if exchange.started:
                 raise _out_of_turn(kind)
             self._send_start(message)
         elif kind == "http.response.trailers" and self._trailers is not None and self._body_done:
             self._send_trailers(message, self._trailers)
-        elif kind == "http.response.early_hint" and not self._exchange.started:
-            self._exchange.info(103, [(b"link", bytes(link)) for link in message.get("links", ())])
+        elif kind == "http.response.early_hint" and not exchange.started:
+            exchange.info(103, [(b"link", bytes(link)) for link in message.get("links", ())])
         else:
             raise _out_of_turn(kind)
 
@@ -120,20 +129,6 @@ class AsgiConnection:
         if message.get("trailers", False):
             self._trailers = []
         self._exchange.head(int(message["status"]), _fields(message.get("headers", ())))
-
-    async def _send_body(self, message: Message) -> None:
-        body = message.get("body", b"")
-        if not isinstance(body, bytes):
-            body = bytes(memoryview(body))
-        more = message.get("more_body", False)
-        self._body_done = not more
-        if body:
-            await self._exchange.write(body)
-        elif self._exchange.gone is not None:
-            # Even an empty part tells the application that nobody listens any more.
-            await self._exchange.write(b"")
-        if not more and self._trailers is None:
-            self._exchange.finish()
 
     def _send_trailers(self, message: Message, collected: list[Field]) -> None:
         if self._exchange.complete:
