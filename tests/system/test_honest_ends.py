@@ -1,11 +1,14 @@
 """What a client sees when an invocation does not end well: never something that looks complete."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -127,6 +130,43 @@ def test_a_head_request_has_no_body_and_the_next_response_is_intact(shared: Plat
     assert b"content-length: 12" in first
     assert second.startswith(b"HTTP/1.1 200 ")
     assert second.endswith(b"\r\n\r\nHello world\n")
+
+
+@pytest.mark.parametrize("mode", ["callback", "buffered"])
+def test_a_function_may_keep_the_text_of_its_exceptions_inside(
+    make: Callable[..., Platform], tag: str, mode: str
+) -> None:
+    platform = make()
+    platform.deploy_probe(errors="plain", mode=mode)
+    response = platform.get(f"/@probe/fails?tag={tag}")
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["message"]) == (500, "handler_error", "The function failed.")
+    assert "RuntimeError" in str(platform.trace(response.headers["x-dialback-id"])["detail"])
+
+
+def test_a_failed_start_is_told_once_and_whole_in_the_functions_own_log(
+    make: Callable[..., Platform], tag: str, tmp_path: Path
+) -> None:
+    platform = make()
+    source = tmp_path / "source"
+    source.mkdir()
+    broken = "import os\n\ndef fail():\n    raise ValueError('at start')\n\n"
+    # Deployments are inspected without Lambda's names.
+    (source / "app.py").write_text(
+        broken + "'AWS_LAMBDA_FUNCTION_NAME' in os.environ and fail()\nasync def app(s, r, e): ...\n"
+    )
+    platform.deploy(source, "broken")
+    assert platform.get("/@broken/").status_code == 502
+    records = [json.loads(line) for line in platform.command("logs", "broken", "--json").stdout.splitlines()]
+    told = [record["line"] for record in records]
+    assert {record["level"] for record in records} == {"ERROR"}
+    first = told.index("Traceback (most recent call last):")
+    assert told[first + 1].strip().startswith("File ")
+    assert "app.py" in told[first + 1]
+    assert not any("dialback_bridge" in line or "importlib" in line for line in told)
+    assert all(line.strip() for line in told)
+    assert "Traceback" not in platform.invoker.log.read_text()
+    assert "broken failed to start: " in platform.invoker.log.read_text()
 
 
 def test_an_unknown_function_is_a_404_with_an_id(shared: Platform) -> None:

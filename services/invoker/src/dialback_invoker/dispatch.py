@@ -12,7 +12,7 @@ from dialback_invoker import buffered, routing, stamp
 from dialback_invoker.admission import Admission
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.errors import DialbackError, Forbidden, NotFound, Overloaded
-from dialback_invoker.exchange import Exchange
+from dialback_invoker.exchange import HANDLER_ERROR, Exchange
 from dialback_invoker.launchers.base import LaunchFailed
 from dialback_invoker.lease import Answer, Lease, Response, WorkerDied
 from dialback_invoker.outcome import Failure, Outcome
@@ -146,6 +146,7 @@ class Dispatch:
         config = deployment.config
         invocation.function, invocation.mode = deployment.function, mode or config.mode
         exchange.on_disconnect, exchange.linger_seconds = config.on_disconnect, config.linger_seconds
+        exchange.tells_errors = config.errors == "detailed"
         exchange.begin(config.timeouts)
         plan, limit = _plan(invocation.request, invocation.mode)
         exchange.upload.streams = plan == payload.BODY_STREAM
@@ -339,7 +340,7 @@ def _unanswered(answer: FunctionError | WorkerDied) -> Failure:
         return Failure(Verdict.TIMEOUT, "s", 504, "receiver_unreachable", detail, CancelReason.KILLED)
     if answer.type == payload.REFUSED:
         return Failure(Verdict.ERROR, "I", 502, "token_refused", answer.message, CancelReason.KILLED)
-    return Failure(Verdict.ERROR, "S", 500, "handler_error", f"{answer.type}: {answer.message}", CancelReason.KILLED)
+    return Failure(Verdict.ERROR, "S", 500, HANDLER_ERROR, f"{answer.type}: {answer.message}", CancelReason.KILLED)
 
 
 def _death(died: WorkerDied) -> tuple[str, str]:

@@ -34,6 +34,9 @@ class Source(Protocol):
 LOST_SECONDS = 0.5
 """How long the reason of a worker's death is waited for, once its socket has broken."""
 
+HANDLER_ERROR = "handler_error"
+"""The code of an exception out of the function; its detail is that exception's text."""
+
 _STATUS = {Verdict.ERROR: 500, Verdict.TRUNCATED: 502, Verdict.TIMEOUT: 504, Verdict.OVERLOAD: 503}
 _REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: "I", Reason.KILLED: "I"}
 
@@ -55,6 +58,8 @@ class Exchange(BaseSink):
         self.source: Source | None = None
         self.on_disconnect = "cancel"
         self.linger_seconds = 30.0
+        self.tells_errors = True
+        """Whether a client gets the text of the function's exceptions; the record always does."""
         self._client = client
         self._deadlines: Deadlines | None = None
         self._length: int | None = None
@@ -249,7 +254,8 @@ class Exchange(BaseSink):
         self._verdict = outcome
         if self._deadlines is not None:
             self._deadlines.stop()
-        self._client.end(end.verdict, status=end.status, code=end.code, detail=end.detail, retry_after=end.retry_after)
+        detail = end.detail if self.tells_errors or end.code != HANDLER_ERROR else ""
+        self._client.end(end.verdict, status=end.status, code=end.code, detail=detail, retry_after=end.retry_after)
         if self._client.over:
             self.on_closed()
 

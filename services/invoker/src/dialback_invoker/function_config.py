@@ -12,6 +12,7 @@
     idle_seconds = 300            an idle worker lives this long; 0: it stops at once
     on_disconnect = "cancel"      cancel, linger, finish
     linger_seconds = 30           how long "linger" lets a function go on after its client left
+    errors = "detailed"           detailed: a 500 has the exception's type and text; plain: its code alone
     limits = "none"
     [timeouts]                    seconds; 0: none
     start = 10
@@ -133,6 +134,7 @@ class FunctionConfig(_Strict):
     idle_seconds: Seconds = 300.0
     on_disconnect: Annotated[Literal["cancel", "linger", "finish"], _one_of(["cancel", "linger", "finish"])] = "cancel"
     linger_seconds: Seconds = 30.0
+    errors: Annotated[Literal["detailed", "plain"], _one_of(["detailed", "plain"])] = "detailed"
     limits: Annotated[Literal["none"], _one_of(["none"], _LIMITS_LATER)] = "none"
     timeouts: Timeouts = Timeouts()
     env: dict[Variable, Value] = Field(default_factory=dict)
