@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dialback_bridge.callback_url import AllowList, CallbackNotAllowed, Target, parse_target
+from dialback_bridge.patience import Patience
 from dialback_bridge.receiver_socket import DialFailed, dial
 from dialback_wire.messages import Refusal, Verdict
 
@@ -205,6 +206,35 @@ async def test_a_receiver_that_says_nothing_is_given_up(bench: Platform, stage: 
     assert application.calls == 0
     if bench.receiver.before_upgrade is not None:
         bench.receiver.before_upgrade.set()
+
+
+async def test_a_kept_socket_on_which_no_token_is_accepted_is_given_up_in_time(bench: Platform) -> None:
+    application = Counting()
+    await bench.serve(application, dial_timeout=0.2)
+    assert await bench.invoke().verdict() == "ok"
+    calls = [bench.invoke() for _ in range(2)]
+    for call in calls:
+        call.relay.silent = True
+    for call in calls:
+        assert "did not answer within 0.2 s" in (await call.outcome()).body["errorMessage"]
+        assert (await call.relay.ended()).code == "dial_timeout"
+    assert await bench.invoke().verdict() == "ok"
+    assert (application.calls, bench.receiver.sockets) == (2, 1)
+
+
+async def test_many_waits_share_one_time_out() -> None:
+    loop = asyncio.get_running_loop()
+    patience = Patience(0.05)
+    futures: list[asyncio.Future[None]] = [loop.create_future() for _ in range(3)]
+    waits = [asyncio.ensure_future(patience.wait(future)) for future in futures]
+    await asyncio.sleep(0)
+    futures[0].set_result(None)
+    results = await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), BOUND)
+    assert [type(result) for result in results] == [type(None), asyncio.TimeoutError, asyncio.TimeoutError]
+    again = loop.create_future()
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(patience.wait(again), BOUND)
+    patience.close()
 
 
 async def test_a_socket_lost_while_streaming_is_a_disconnect_for_the_application(bench: Platform) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -11,6 +11,7 @@ from dialback_bridge.entry import Kind
 from dialback_bridge.http_connection import MAX_HEAD, HttpGone
 from dialback_bridge.http_pool import HttpPool, connect_tcp
 from dialback_bridge.runtime_client import Failure, PlatformGone
+from dialback_bridge.worker import MAX_POLLS
 
 from .fakes import BOUND, SECRET, Platform, http_event
 
@@ -36,6 +37,8 @@ async def raw(*answers: bytes | None, cut: int = 0) -> AsyncIterator[tuple[HttpP
                 for at in range(0, len(answer), cut or len(answer) or 1):
                     writer.write(answer[at : at + cut] if cut else answer)
                     await asyncio.sleep(0)
+                if b"Connection: close" in answer:
+                    break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         writer.close()
@@ -114,6 +117,88 @@ async def test_an_answer_that_nobody_asked_for_closes_the_connection() -> None:
     assert len(requests) == 2
 
 
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+async def turns(count: int = 3) -> None:
+    """Let tasks that are ready run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_patient_request_follows_the_next_post_on_its_connection() -> None:
+    async with raw(OK, OK, OK) as (pool, requests):
+        await pool.request("GET", "/first", b"")
+        patient = asyncio.ensure_future(pool.request("GET", "/patient", b"", patient=True))
+        await turns()
+        assert (pool.patient, len(requests)) == (1, 1)
+        await asyncio.wait_for(pool.request("POST", "/post", b"", b"x"), BOUND)
+        assert (await asyncio.wait_for(patient, BOUND)).status == 200
+        assert pool.patient == 0
+    assert [request.split()[1] for request in requests] == [b"/first", b"/post", b"/patient"]
+
+
+async def test_a_patient_request_can_be_hurried_and_given_up() -> None:
+    async with raw(OK) as (pool, requests):
+        hurried = asyncio.ensure_future(pool.request("GET", "/hurried", b"", patient=True))
+        await turns()
+        pool.hurry()
+        assert (await asyncio.wait_for(hurried, BOUND)).status == 200
+        given_up = asyncio.ensure_future(pool.request("GET", "/given-up", b"", patient=True))
+        await turns()
+        given_up.cancel()
+        await asyncio.wait([given_up], timeout=BOUND)
+        assert (given_up.cancelled(), pool.patient) == (True, 0)
+    assert len(requests) == 1
+
+
+async def test_to_give_up_a_follower_does_not_cut_off_the_answer_before_it() -> None:
+    go_on = asyncio.Event()
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"/patient HTTP/1.1\r\n\r\n")
+        await go_on.wait()
+        writer.write(OK)
+        with suppress(ConnectionError):
+            while await reader.read(1024):
+                pass
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        closed.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    pool = HttpPool(lambda: connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1]))
+    try:
+        patient = asyncio.ensure_future(pool.request("GET", "/patient", b"", patient=True))
+        await turns()
+        post = asyncio.ensure_future(pool.request("POST", "/post", b"", b"x"))
+        while pool.patient:
+            await turns()
+        patient.cancel()
+        await asyncio.wait([patient], timeout=BOUND)
+        go_on.set()
+        assert (await asyncio.wait_for(post, BOUND)).status == 200
+        await asyncio.wait_for(closed.wait(), BOUND)
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("first", [b"HTTP/1.1 400 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", None])
+async def test_a_follower_whose_connection_ends_before_its_turn_is_sent_again(first: bytes | None) -> None:
+    async with raw(OK, first, *[OK] * (2 if first is None else 1)) as (pool, requests):
+        await pool.request("GET", "/first", b"")
+        patient = asyncio.ensure_future(pool.request("GET", "/patient", b"", patient=True))
+        await turns()
+        status = (await asyncio.wait_for(pool.request("POST", "/post", b"", b"x"), BOUND)).status
+        assert status == (200 if first is None else 400)
+        assert (await asyncio.wait_for(patient, BOUND)).status == 200
+    assert sorted(request.split()[1] for request in requests) == sorted(
+        [b"/first", b"/post", b"/patient", *([b"/post"] if first is None else [])]
+    )
+
+
 async def test_nobody_there_is_an_error() -> None:
     pool = HttpPool(lambda: connect_tcp("127.0.0.1", 1))
     with pytest.raises(HttpGone, match="cannot connect"):
@@ -174,6 +259,24 @@ async def test_the_polls_never_exceed_the_free_slots(bench: Platform) -> None:
     go_on.set()
     for call in calls:
         assert await call.verdict() == "ok"
+
+
+async def test_a_poll_leaves_with_the_answer_to_an_invocation(bench: Platform) -> None:
+    go_on = asyncio.Event()
+
+    async def handler(event, context):
+        await go_on.wait()
+        return "x"
+
+    await bench.serve(handler, Kind.LAMBDA, concurrency=10)
+    await bench.runtime.changes.until(lambda: bench.runtime.polls == MAX_POLLS)
+    calls = [bench.invoke() for _ in range(2)]
+    await bench.receiver.changes.until(lambda: all(call.relay.stream is not None for call in calls))
+    assert bench.runtime.polls == MAX_POLLS - 2
+    go_on.set()
+    for call in calls:
+        assert await call.verdict() == "ok"
+    await bench.runtime.changes.until(lambda: bench.runtime.polls == MAX_POLLS)
 
 
 async def test_a_worker_that_is_retired_finishes_what_runs(bench: Platform) -> None:

@@ -123,7 +123,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not answer.done():
             answer.set_result(response)
         if response.headers.get("connection", "").lower() == "close" or (self._buffer and not self._answers):
+            # RFC 9112, 9.6: whatever was sent behind the request whose answer says `close` was not looked at.
             self.reusable = False
+            self._buffer.clear()
             self._fail("the server closes the connection")
         if self._answers:
             return
