@@ -211,6 +211,9 @@ class Platform:
         return [worker for worker in workers if function in ("", worker["function"])]
 
     def worker_pid(self, function: str = "probe") -> int:
+        """The process of a function's worker, which is started if there is none."""
+        if not self.workers(function):
+            self.get(f"/@{function}/")
         def pid() -> int | None:
             pids = [worker["pid"] for worker in self.workers(function) if worker["pid"]]
             return int(str(pids[0])) if pids else None
