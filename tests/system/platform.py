@@ -214,6 +214,7 @@ class Platform:
         """The process of a function's worker, which is started if there is none."""
         if not self.workers(function):
             self.get(f"/@{function}/")
+
         def pid() -> int | None:
             pids = [worker["pid"] for worker in self.workers(function) if worker["pid"]]
             return int(str(pids[0])) if pids else None
