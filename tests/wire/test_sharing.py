@@ -224,3 +224,17 @@ def test_an_empty_write_sends_nothing(pair: Pair) -> None:
     talk.answer.write(b"")
     pair.run()
     assert len(pair.sides["answerer"].writes) == before
+
+
+def test_a_stream_has_room_while_its_queue_is_small_and_within_credit(pair: Pair) -> None:
+    talk = pair.open(consume=False)
+    talk.answer.head(OK_HEAD)
+    talk.answer.write(b"x" * 100)
+    assert talk.answer.has_room(100)
+    assert not talk.answer.has_room(99)
+    pair.run()
+    assert talk.answer.has_room(0)
+    talk.answer.write(b"x" * talk.answer.credit)
+    assert talk.answer.has_room(1 << 20)
+    talk.answer.write(b"x")
+    assert not talk.answer.has_room(1 << 20), "one byte more than the other side takes"
