@@ -1,10 +1,12 @@
 """The composition of the services, in this process and on free ports: they start, serve, drain and stop."""
 
 import asyncio
+import gc
 import io
 import os
 import signal
 import socket
+import sys
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -42,11 +44,17 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """A service ignores signals once it is over, because its process is; this one is not."""
+    """A service ignores signals once it is over, and tunes the interpreter, because the process is its own; this one
+    is not.
+    """
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture
