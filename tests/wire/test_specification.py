@@ -41,7 +41,9 @@ def test_the_specification_lists_every_number_with_its_name(value: Any) -> None:
     assert f"| {int(value)} | {value.name} |" in PAGE
 
 
-@pytest.mark.parametrize("number", [frames.HELLO_LIMIT, frames.MAX_PING, frames.MAX_TEXT, frames.MAX_CODE])
+@pytest.mark.parametrize(
+    "number", [frames.HELLO_LIMIT, frames.MAX_PING, frames.MAX_TEXT, frames.MAX_CODE, frames.HEADER_BYTES]
+)
 def test_the_specification_names_the_limits(number: int) -> None:
     assert f"{number} bytes" in PAGE
     assert f"{MAX_INFOS} INFO" in PAGE
