@@ -9,6 +9,7 @@ import logging
 from .access_log import AccessLog, no_log
 from .connection import ClientConnection
 from .context import EdgeContext
+from .hooks import Hooks
 from .listener import Listener
 from .settings import EdgeSettings
 from .upstream import Upstream
@@ -20,8 +21,10 @@ _LAST_WORDS = 1.0
 class EdgeService:
     """The public front. `start`, then `drain`, then `stop`; each once, on the loop it belongs to."""
 
-    def __init__(self, settings: EdgeSettings, upstream: Upstream, log: AccessLog = no_log) -> None:
-        self._context = EdgeContext(settings, upstream, log)
+    def __init__(
+        self, settings: EdgeSettings, upstream: Upstream, log: AccessLog = no_log, hooks: Hooks | None = None
+    ) -> None:
+        self._context = EdgeContext(settings, upstream, log, hooks or Hooks())
         self._listener = Listener(
             self._connect,
             lambda: len(self._context.connections),

@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from dialback_invoker.control.server import ControlServer
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
 from dialback_invoker.detail_budget import DetailBudget
+from dialback_invoker.development import Development
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
@@ -32,6 +34,7 @@ from dialback_invoker.pools import Pools
 from dialback_invoker.receiver import Receiver
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
+from dialback_invoker.rollout import Rollout, patient
 from dialback_invoker.settings import InvokerSettings, TcpAddress
 from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.tickets import Tickets
@@ -61,13 +64,17 @@ class InvokerService:
         on_ended: OnEnded | None = None,
         *,
         worker_command: Sequence[str] | None = None,
+        development: Development | None = None,
     ) -> None:
         """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise.
-        `worker_command`: what runs as a worker, instead of the bridge.
+        `worker_command`: what runs as a worker, instead of the bridge. `development`: what `dialback dev` wants.
         """
         self.settings = settings
         self._on_ended = on_ended
         self._worker_command = worker_command or COMMAND
+        self._development = development
+        self.rollout: Rollout | None = None
+        """Which versions serve; None: those that are active."""
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
         self.control_url = ""
@@ -123,12 +130,15 @@ class InvokerService:
         self._receiver = Receiver(pending, budget=self._budget)
         callback_url, allow = await self._open_receiver()
         self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
-        self.registry.listen(
-            on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
-            on_remove=self._pools.retire,
-        )
+        if self._development is None:
+            self.registry.listen(
+                on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
+                on_remove=self._pools.retire,
+            )
+        else:
+            self.rollout = Rollout(self.registry, self._pools, patient)
         self.dispatch = Dispatch(
-            self.registry,
+            self.rollout or self.registry,
             self._pools.of,
             pending,
             Admission(queue=settings.queue, in_flight=settings.in_flight),
@@ -178,6 +188,8 @@ class InvokerService:
     async def _start_control(self, store: SqliteStore) -> None:
         deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=BridgeInspector())
         await deployer.load()
+        if self.rollout is not None:
+            self.rollout.listen()
         token = await ControlToken.load(self.data.control_token, store)
         self.view = View(
             self.dispatch,
@@ -263,9 +275,12 @@ class InvokerService:
             self._receiver.drop_worker(worker.id)
 
     def _on_log(self, line: LogLine) -> None:
+        text = redact(line.line)
+        if self._development is not None:
+            self._development.on_line(replace(line, line=text))
         self._logs.append(
             line.function,
-            redact(line.line),
+            text,
             worker=line.worker,
             invocation=line.invocation,
             stream=line.stream,
