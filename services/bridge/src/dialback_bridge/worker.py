@@ -10,7 +10,7 @@ import asyncio
 import signal
 from pathlib import Path
 
-from . import log_capture, runtime_client
+from . import event_loop, log_capture, runtime_client
 from .callback_url import AllowList
 from .discovery import find_entry
 from .entry import Entry, EntryError
@@ -139,7 +139,10 @@ def run_worker(launch: Launch, folder: Path) -> int:
         failure = Failure("Dialback.EntryError", str(error), trace)
         return asyncio.run(_report(launch, failure))
     try:
-        return asyncio.run(_serve(launch, entry, log))
+        return event_loop.run(lambda: _serve(launch, entry, log), launch.event_loop)
+    except event_loop.LoopMissing as error:
+        log.emit("", "log", "ERROR", [str(error)])
+        return asyncio.run(_report(launch, Failure("Dialback.LoopMissing", str(error))))
     finally:
         log.close_outside()
 
