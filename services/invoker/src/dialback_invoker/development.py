@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dialback_invoker.launchers.base import LogLine
+from dialback_invoker.launchers.imports import imports_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,7 @@ class Development:
     debugging: Debugging = field(default_factory=Debugging)
     source: Path | None = None
     """The folder whose code the spare gets ready for: it imports in advance what that imports from elsewhere."""
+
+    def imports(self) -> tuple[str, ...]:
+        """What the code in `source` imports now. Blocks."""
+        return () if self.source is None else imports_of(self.source)

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from dialback_invoker.control.access import ControlToken
 from dialback_invoker.control.app import create_app
 from dialback_invoker.control.ports import Services
 from dialback_invoker.control.server import ControlServer
+from dialback_invoker.deploy import spare_inspection
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
 from dialback_invoker.detail_budget import DetailBudget
@@ -25,6 +27,8 @@ from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
 from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
+from dialback_invoker.launchers.spares import Spares
+from dialback_invoker.launchers.start import start
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
 from dialback_invoker.logs import LogBook
@@ -52,6 +56,8 @@ log = logging.getLogger("dialback.invoker")
 OnEnded = Callable[[dict[str, object]], None]
 
 _STOP_SECONDS = 2.0
+_PATIENT_INSPECTION = 60.0
+"""Seconds that importing a function may take under `dialback dev`."""
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -102,7 +108,11 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        launcher = ProcessLauncher(self.run.root, command=self._worker_command)
+        if self._development is not None:
+            self._spares = Spares(self._development.imports)
+            self._undo.append(lambda: asyncio.to_thread(self._spares.close))
+        begin = start if self._development is None else self._spares
+        launcher = ProcessLauncher(self.run.root, command=self._worker_command, begin=begin)
         self._undo.append(launcher.close)
         await launcher.sweep()
         self.run.receiver_socket.unlink(missing_ok=True)
@@ -186,7 +196,10 @@ class InvokerService:
                 raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
 
     async def _start_control(self, store: SqliteStore) -> None:
-        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=BridgeInspector())
+        inspector = BridgeInspector()
+        if self._development is not None:
+            inspector = BridgeInspector(_PATIENT_INSPECTION, begin=partial(spare_inspection.begin, self._spares))
+        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=inspector)
         await deployer.load()
         if self.rollout is not None:
             self.rollout.listen()

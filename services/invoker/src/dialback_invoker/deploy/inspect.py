@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -36,6 +36,16 @@ class Inspected:
     blocks: bool = False
 
 
+class Process(Protocol):
+    """What is wanted of a process that inspects."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int:
+        """Its exit status, the negative number of a signal."""
+
+
 class Inspector(Protocol):
     """Finds out what the function in ``folder`` exports; raises EntryError with the place, InspectTimeout."""
 
@@ -45,16 +55,19 @@ class Inspector(Protocol):
 class BridgeInspector:
     """Runs the bridge's ``inspect`` in its own process group, without our environment; the group is killed afterwards.
 
-    ``time_limit`` is in seconds. ``command`` comes before the arguments; tests pass another.
+    ``time_limit`` is in seconds. ``command`` comes before the arguments; tests pass another. ``begin`` starts a process
+    as `asyncio.create_subprocess_exec` does.
     """
 
     def __init__(
         self,
         time_limit: float = 10.0,
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "dialback_bridge", "inspect"),
+        begin: Callable[..., Awaitable[Process]] = asyncio.create_subprocess_exec,
     ) -> None:
         self._time_limit = time_limit
         self._command = command
+        self._begin = begin
 
     async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
         """As the protocol says; LaunchFailed when no process could be started."""
@@ -72,7 +85,7 @@ class BridgeInspector:
 
     async def _run(self, arguments: Sequence[str], folder: Path, config: FunctionConfig, out: _Tail, err: _Tail) -> int:
         try:
-            process = await asyncio.create_subprocess_exec(
+            process = await self._begin(
                 *self._command,
                 *arguments,
                 cwd=folder,
