@@ -34,7 +34,7 @@ def wait(fd: int, modules: list[str]) -> list[str]:
     """
     own = frozenset(sys.modules)
     with socket.socket(fileno=fd) as turn:
-        _import(("dialback_bridge.worker", "dialback_bridge.inspection", "uvloop"))
+        _import(("dialback_bridge.worker", "dialback_bridge.inspection", "dialback_bridge.debugging", "uvloop"))
         _import(modules)
         turn.sendall(READY)
         told, descriptors = _receive(turn)

@@ -22,10 +22,8 @@ class Debugging:
     """Where debugpy listens, on 127.0.0.1; 0: nowhere."""
     path: str = ""
     """A folder to import debugpy from, when the function's own environment has none."""
-
-    def as_dict(self) -> dict[str, str | int]:
-        """As it stands in the launch configuration."""
-        return {"terminal": self.terminal, "lock": self.lock, "port": self.port, "path": self.path}
+    source: str = ""
+    """Where an editor has the code that runs as a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +39,6 @@ class Development:
     """The folder whose code the spare gets ready for: it imports in advance what that imports from elsewhere."""
 
     def imports(self) -> tuple[str, ...]:
-        """What the code in `source` imports now. Blocks."""
-        return () if self.source is None else imports_of(self.source)
+        """What the code in `source` imports now, and the debugger where one is wanted. Blocks."""
+        found = () if self.source is None else imports_of(self.source)
+        return (*found, "debugpy") if self.debugging.port else found

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,10 +25,10 @@ from dialback_invoker.development import Development
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
+from dialback_invoker.launchers.debugged import DebuggedLauncher
 from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.launchers.spares import Spares
-from dialback_invoker.launchers.start import start
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
 from dialback_invoker.logs import LogBook
@@ -108,11 +108,13 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        if self._development is not None:
+        if self._development is None:
+            launcher = ProcessLauncher(self.run.root, command=self._worker_command)
+        else:
             self._spares = Spares(self._development.imports)
             self._undo.append(lambda: asyncio.to_thread(self._spares.close))
-        begin = start if self._development is None else self._spares
-        launcher = ProcessLauncher(self.run.root, command=self._worker_command, begin=begin)
+            debugging = asdict(self._development.debugging)
+            launcher = DebuggedLauncher(self.run.root, self._worker_command, self._spares, debugging)
         self._undo.append(launcher.close)
         await launcher.sweep()
         self.run.receiver_socket.unlink(missing_ok=True)
@@ -270,6 +272,9 @@ class InvokerService:
         """Stop everything now; nothing is left but the data folder."""
         if hasattr(self, "dispatch"):
             self.dispatch.draining = True
+            if self._development is not None:
+                # A worker at a breakpoint answers nothing, and nobody wants to wait for it.
+                await self._pools.stop(0.0)
             await self.dispatch.abort()
             await self._pools.stop(0.0)
         while self._undo:

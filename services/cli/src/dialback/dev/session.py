@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
+import json
 import os
 import sys
 from contextlib import AsyncExitStack
@@ -109,7 +111,8 @@ class DevSession:
         stack.callback(screen.close)
         self._state = state = State()
         log = RequestLog(screen, state, options.root, options.folder)
-        debugging = Debugging(terminal=_terminal(), lock=str(lock), port=options.debug_port or 0)
+        port, path = options.debug_port or 0, debugpy_folder() if options.debug_port else ""
+        debugging = Debugging(_terminal(), str(lock), port, path, str(options.root))
         development = Development(log.line, debugging, options.root)
         invoker = InvokerService(invoker_settings(settings), log.ended, development=development)
         stack.push_async_callback(invoker.stop)
@@ -162,6 +165,9 @@ class DevSession:
         text = Text.assemble((f"{safe(name)} ", "bold"), ("is at ", QUIET), (f"{ready.public_url}/", ACCENT))
         text.append(f"\n  also {urls[0]} and {urls[1]}", QUIET)
         text.append(f"\n  page {ready.page_url}", QUIET)
+        if debug_port := self._options.debug_port:
+            text.append(f"\n  debugpy at 127.0.0.1:{debug_port}; in VS Code's launch.json: ", QUIET)
+            text.append(launch_json(debug_port), QUIET)
         text.append("\n  time-outs are off; saved changes run at once; Ctrl-C stops\n", QUIET)
         event = {
             "event": "ready",
@@ -199,6 +205,25 @@ class DevSession:
             self._policies.add(policy)
             said = "a page's Content-Security-Policy forbids scripts of its own origin: it does not reload on a save"
             self._screen.show(Text(said, "yellow"), {"event": "warning", "message": said})
+
+
+def debugpy_folder() -> str:
+    """Where debugpy can be imported from here; empty when it cannot."""
+    found = importlib.util.find_spec("debugpy")
+    return "" if found is None or found.origin is None else str(Path(found.origin).parent.parent)
+
+
+def launch_json(port: int) -> str:
+    """What VS Code wants in `.vscode/launch.json`, in one line; `restart` attaches again after a save."""
+    return json.dumps(
+        {
+            "name": "dialback dev",
+            "type": "debugpy",
+            "request": "attach",
+            "connect": {"host": "127.0.0.1", "port": port},
+            "restart": True,
+        }
+    )
 
 
 def _named(files: tuple[str, ...], root: Path) -> str:

@@ -50,6 +50,8 @@ class WorkerSpec:
     allow: tuple[AllowedUrl, ...] = ()
     dial_timeout: float = 5.0
     cancel_grace: float = 0.5
+    debugging: Mapping[str, str | int] = field(default_factory=dict)
+    """How `dialback dev` lets its code be stopped and looked at; empty: not at all."""
 
 
 @dataclass(frozen=True, slots=True)
