@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,17 +85,20 @@ def dev_settings(settings: Settings, options: DevOptions, own_folder: bool) -> S
 class DevSession:
     """One run, until Ctrl-C."""
 
-    def __init__(self, settings: Settings, options: DevOptions) -> None:
+    def __init__(self, settings: Settings, options: DevOptions, write: Callable[[bytes], object] | None = None) -> None:
+        """`write` takes what is shown, from a thread; else it goes to standard output."""
         self._settings = settings
         self._options = options
+        self._write = write
         self._policies: set[str] = set()
 
     def run(self) -> int:
         """The exit code."""
         service_log.install()
-        return uvloop.run(self._main())
+        return uvloop.run(self.main())
 
-    async def _main(self) -> int:
+    async def main(self) -> int:
+        """The same in a loop that runs."""
         try:
             async with AsyncExitStack() as stack:
                 signals = await stack.enter_async_context(stop_signals())
@@ -107,7 +111,7 @@ class DevSession:
         settings, options = self._settings, self._options
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = settings.data_dir / "terminal.lock"
-        self._screen = screen = Screen(options.events, lock)
+        self._screen = screen = Screen(options.events, lock, self._write)
         stack.callback(screen.close)
         self._state = state = State()
         log = RequestLog(screen, state, options.root, options.folder)
@@ -144,18 +148,34 @@ class DevSession:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         stopped.cancel()
-        if watching.done():
-            watching.result()
-        watching.cancel()
-        await asyncio.gather(watching, stopped, return_exceptions=True)
+        await watching
+        await asyncio.gather(stopped, return_exceptions=True)
 
     async def _watch(self, redeploy: Redeploy, stop: asyncio.Event) -> None:
+        """Deploy at once, and again after each save; saves that come while one is packed are taken together."""
         loop = asyncio.get_running_loop()
+        saves: asyncio.Queue[Save] = asyncio.Queue()
         watch = Watch(self._options.source)
-        saves = watch.saves(stop)
-        await redeploy.take(Save((), loop.time()))
-        async for files in saves:
-            await redeploy.take(Save(files, loop.time()))
+
+        async def look() -> None:
+            async for files in watch.saves(stop):
+                saves.put_nowait(Save(files, loop.time()))
+
+        async def deploy() -> None:
+            # The watch stands before the first look at the files, so that no save falls in between.
+            await redeploy.take(Save((), loop.time()))
+            while True:
+                save = await saves.get()
+                files = set(save.files)
+                while not saves.empty():
+                    files.update(saves.get_nowait().files)
+                await redeploy.take(Save(tuple(sorted(files)), save.at))
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(look())
+            deploying = tasks.create_task(deploy())
+            await stop.wait()
+            deploying.cancel()
 
     # --- what is said -------------------------------------------------------------------------------------------------
 
@@ -245,8 +265,8 @@ def _terminal() -> str:
 
 def _explained(problem: StartProblem) -> StartProblem:
     """With what to do about it."""
-    if "in use" in problem.message:
-        problem.hint = "another program has this port: --port 0 picks a free one"
-    elif "data folder" in problem.message:
+    if "data folder" in problem.message:
         problem.hint = "does another `dialback dev` of this folder run?"
+    elif "cannot listen" in problem.message:
+        problem.hint = "does another program have this port? --port 0 picks a free one"
     return problem

@@ -46,7 +46,6 @@ class Watch:
             rust_timeout=200,
             stop_event=stop,
             recursive=self.source.is_dir(),
-            raise_interrupt=False,
         )
         async for burst in changes:
             names = {self._name(path) for _, path in burst}
