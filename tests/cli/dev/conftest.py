@@ -69,16 +69,19 @@ class Dev:
 
     async def until(self, kind: str, seen: int = 0, **wanted: Any) -> dict[str, Any]:
         """The next event of that kind behind the first `seen` events."""
-        async with asyncio.timeout(BOUND):
-            while True:
-                for event in self.events[seen:]:
-                    if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
-                        return event
-                self._changed.clear()
-                waiting = asyncio.ensure_future(self._changed.wait())
-                await asyncio.wait([waiting, self.task], return_when=asyncio.FIRST_COMPLETED)
-                if self.task.done():
-                    raise AssertionError(f"it ended: {self.task.result()} {self.events}")
+        until = self._loop.time() + BOUND
+        while True:
+            for event in self.events[seen:]:
+                if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
+                    return event
+            self._changed.clear()
+            waiting = asyncio.ensure_future(self._changed.wait())
+            left = until - self._loop.time()
+            await asyncio.wait([waiting, self.task], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if self.task.done() or left <= 0:
+                ended = f"it ended: {self.task.result()}" if self.task.done() else f"no {kind}"
+                raise AssertionError(f"{ended}; {self.events}")
 
     async def save(self, files: Mapping[str, str], kind: str = "running") -> dict[str, Any]:
         """Write them as careful editors do, and wait for what comes of it."""

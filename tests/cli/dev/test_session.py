@@ -206,7 +206,7 @@ async def handler(event, context):
 async def test_time_outs_are_off(dev: Any) -> None:
     slow = "import asyncio\nasync def handler(event, context):\n    await asyncio.sleep(0.4)\n    return 'late'\n"
     session = await dev({"app.py": slow, "dialback.toml": "[timeouts]\nhead = 0.05\ntotal = 0.1\n"})
-    assert (await session.http.get("/")).text == 'late'
+    assert (await session.http.get("/")).text == "late"
 
 
 async def test_a_file_that_is_left_out_restarts_nothing_and_an_equal_save_says_nothing(dev: Any) -> None:
@@ -238,6 +238,10 @@ async def test_a_second_session_of_the_same_folder_and_a_port_in_use_are_explain
     said = capfd.readouterr().err
     assert f"127.0.0.1:{port}" in said
     assert "--port 0 picks a free one" in said
+    # The others have taken the signals along.
+    session.task.cancel()
+    await asyncio.wait([session.task])
+    await session.http.aclose()
 
 
 async def test_a_stop_cuts_what_runs_and_leaves_nothing(dev: Any) -> None:

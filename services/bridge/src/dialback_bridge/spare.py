@@ -36,7 +36,10 @@ def wait(fd: int, modules: list[str]) -> list[str]:
     with socket.socket(fileno=fd) as turn:
         _import(("dialback_bridge.worker", "dialback_bridge.inspection", "dialback_bridge.debugging", "uvloop"))
         _import(modules)
-        turn.sendall(READY)
+        try:
+            turn.sendall(READY)
+        except OSError:
+            pass  # it was told already what to become, or that nobody wants it
         told, descriptors = _receive(turn)
     _become(told, descriptors)
     if _shadowed(told["folder"], frozenset(sys.modules) - own):

@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,5 +199,7 @@ def _hand_over(
     finally:
         if nothing is not None:
             os.close(nothing)
+    with suppress(OSError):
+        spare.turn.recv(1, socket.MSG_DONTWAIT)  # what is unread when it closes would reset it for the other side
     spare.turn.close()
     return True
