@@ -61,12 +61,12 @@ def _import(names: Any) -> None:
 
 
 def _receive(turn: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    data, descriptors, _, _ = socket.recv_fds(turn, 65536, _MOST_DESCRIPTORS)
-    while data and not data.endswith(b"\n"):
-        more = turn.recv(65536)
-        if not more:
-            break
-        data += more
+    try:
+        data, descriptors, _, _ = socket.recv_fds(turn, 65536, _MOST_DESCRIPTORS)
+        while data and not data.endswith(b"\n") and (more := turn.recv(65536)):
+            data += more
+    except OSError:
+        data = b""
     if not data.endswith(b"\n"):
         raise SystemExit(0)
     told: dict[str, Any] = json.loads(data)
