@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import sys
 from types import ModuleType
 
 import pytest
@@ -44,7 +43,7 @@ def test_a_function_that_insists_on_uvloop_is_told_when_it_is_missing() -> None:
 
 
 def test_python_3_10_has_no_runner_and_gets_uvloop_by_its_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 10, 12))
+    monkeypatch.delattr(asyncio, "Runner")
     before = asyncio.get_event_loop_policy()
     try:
         assert event_loop.run(running) == "uvloop"

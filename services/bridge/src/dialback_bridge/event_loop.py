@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -28,11 +27,11 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], choice: str = "auto") -> T:
         if choice == "uvloop":
             raise LoopMissing('event_loop = "uvloop", and the function\'s environment has no usable uvloop')
         return asyncio.run(main())
-    if sys.version_info >= (3, 11):
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(main())
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    return asyncio.run(main())
+    if not hasattr(asyncio, "Runner"):  # Python 3.10
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        return asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
 
 
 def _uvloop() -> Any:

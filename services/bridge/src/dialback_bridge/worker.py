@@ -7,6 +7,7 @@ platform is gone or the function cannot start.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 
@@ -174,6 +175,8 @@ async def _serve(launch: Launch, entry: Entry, log: log_capture.LogSink) -> int:
     receivers = Receivers(AllowList(launch.allow), keep=launch.keep_socket, dial_timeout=launch.dial_timeout)
     worker = Worker(runtime, Invocations(runtime, receivers, handler, log, launch.cancel_grace), concurrency)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.retire)
+    # What was imported stays for good: no collection of garbage needs to look through it again.
+    gc.freeze()
     try:
         await worker.serve()
         status = 0
