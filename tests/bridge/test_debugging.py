@@ -163,8 +163,7 @@ def test_debugpy_comes_from_elsewhere_and_the_port_is_waited_for(
     monkeypatch.setattr(sys, "breakpointhook", sys.breakpointhook)
     for name in ("debugpy", "pydevd_file_utils"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" not in path])
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *(path for path in sys.path if "site-packages" not in path)])
     monkeypatch.setattr(debugging, "LISTEN_PAUSE", 0.0)
     debugging.install(Debugging(port=5678, path=str(tmp_path), source="/home/me"), log_capture.LogSink(lines[1]))
     debugpy = sys.modules["debugpy"]
