@@ -143,6 +143,47 @@ async def test_an_exception_is_shown_with_the_source_in_browser_terminal_and_jso
     assert (request["status"], request["code"]) == (500, "SH")
 
 
+FRAMEWORKS = {
+    "fastapi": """
+from fastapi import FastAPI, HTTPException
+app = FastAPI()
+
+@app.get("/")
+async def fail():
+    return 1 / 0
+
+@app.get("/own")
+async def own():
+    raise HTTPException(500, "said so")
+""",
+    "flask": """
+from flask import Flask
+app = Flask(__name__)
+
+@app.get("/")
+def fail():
+    return 1 / 0
+
+@app.get("/own")
+def own():
+    return "said so", 500
+""",
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_what_a_framework_caught_is_shown_too_and_what_it_says_itself_stays(dev: Any, framework: str) -> None:
+    session = await dev({"app.py": FRAMEWORKS[framework]})
+    page = await session.http.get("/", headers=BROWSER)
+    assert page.status_code == 500
+    assert "ZeroDivisionError: division by zero" in page.text
+    assert "app.py:7 in fail" in page.text
+    assert "ZeroDivisionError" not in (await session.http.get("/")).text
+    assert "said so" in (await session.http.get("/own", headers=BROWSER)).text
+    event = await session.until("exception")
+    assert [place["line"] for place in event["places"]] == [7]
+
+
 async def test_the_log_tells_first_byte_total_chunks_and_verdict_and_what_was_printed(dev: Any) -> None:
     session = await dev({"app.py": version(STREAM, "one")})
     await session.http.get("/x?3")

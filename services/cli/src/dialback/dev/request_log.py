@@ -199,8 +199,8 @@ def way(summary: dict[str, object] | None) -> str:
     if summary is None or not summary["mode"]:
         return ""
     chunks = summary["chunks"]
-    if summary["mode"] != "callback":
-        said = str(summary["mode"])
+    if summary["mode"] == "buffered":
+        said = "buffered"
     elif isinstance(chunks, int) and chunks > 1:
         said = f"streamed {chunks:,} chunks"
     else:
