@@ -225,6 +225,15 @@ async def test_open_pages_are_told_of_a_new_version_and_of_a_broken_save(dev: An
         assert (third["version"], third["problem"]["line"]) == (second["version"], 1)
 
 
+async def test_a_name_that_was_made_to_lead_here_is_not_served(dev: Any) -> None:
+    session = await dev({"app.py": "def (:\n"}, "broken")
+    for path in ("/", "/_dialback/dev/events"):
+        answer = await session.http.get(path, headers={"host": "evil.example:80"})
+        assert answer.status_code == 421
+        assert "app.py" not in answer.text
+    assert (await session.http.get("/", headers={"host": "localhost"})).status_code == 500
+
+
 async def test_no_reload_leaves_pages_as_they_are(dev: Any) -> None:
     session = await dev({"app.py": version(HELLO, "one")}, reload=False)
     page = await session.http.get("/", headers=BROWSER)

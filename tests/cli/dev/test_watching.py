@@ -114,3 +114,14 @@ async def test_a_folder_that_is_reached_through_a_link_is_watched(folder: Path) 
     async with watched(folder.parent / "alias") as following:
         (folder / "app.py").write_text("2")
         assert set(await following()) == {"app.py"}
+
+
+async def test_a_folder_that_goes_and_comes_back_is_watched_again(folder: Path) -> None:
+    async with watched(folder) as following:
+        folder.rename(folder.with_name("away"))
+        await all_of(following, {"."})
+        folder.mkdir()
+        (folder / "app.py").write_text("2")
+        await all_of(following, {"."})
+        (folder / "app.py").write_text("3")
+        await all_of(following, {"app.py"})

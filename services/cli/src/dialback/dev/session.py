@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvloop
 from rich.text import Text
@@ -44,6 +45,7 @@ from dialback_edge.service import EdgeService
 from dialback_invoker.development import Debugging, Development
 from dialback_invoker.service import InvokerService
 
+LOCAL = ("127.0.0.1", "localhost", "::1")
 NAMED_FILES = 3
 """Files of a save that are named."""
 
@@ -79,7 +81,14 @@ def dev_settings(settings: Settings, options: DevOptions, own_folder: bool) -> S
         digest = hashlib.sha256(os.fsencode(options.source.resolve())).hexdigest()[:8]
         data_dir = data_dir / "dev" / f"{options.name}-{digest}"
     queue = Queue(settings.queue.limit, 0.0)
-    return replace(settings, data_dir=data_dir, default=options.name, queue=queue, drain_grace=0.0, drain_delay=0.0)
+    edge = settings.edge
+    if edge.authorities is None and settings.public.host in LOCAL:
+        # What is shown here is the user's source: not for a page elsewhere whose name was made to lead here.
+        own = [urlsplit(settings.public_url).hostname or ""] if settings.public_url else []
+        edge = edge.model_copy(update={"authorities": (*LOCAL, "[::1]", ".localhost", *own)})
+    return replace(
+        settings, edge=edge, data_dir=data_dir, default=options.name, queue=queue, drain_grace=0.0, drain_delay=0.0
+    )
 
 
 class DevSession:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,8 @@ QUIET_MS = 15
 """So long nothing may change before a burst counts as over."""
 BURST_MS = 400
 """A burst that goes on is cut here; what follows is the next one."""
+LOOK_AGAIN = 0.1
+"""Seconds between two looks for a folder that is gone."""
 
 
 @dataclass(slots=True)
@@ -37,8 +40,28 @@ class Watch:
         self._read_ignore()
 
     async def saves(self, stop: asyncio.Event) -> AsyncGenerator[tuple[str, ...], None]:
-        """The names of what changed, relative to the folder, sorted; a burst at a time, until `stop` is set."""
-        changes = awatch(
+        """The names of what changed, relative to the folder, sorted; a burst at a time, until `stop` is set.
+
+        A folder that is removed and comes back, as in a checkout, is one change of `.`.
+        """
+        while not stop.is_set():
+            watched = self._identity()
+            async with aclosing(self._changes(stop)) as changes:
+                async for burst in changes:
+                    names = {self._name(path) for _, path in burst}
+                    if IGNORE_NAME in names:
+                        self._read_ignore()
+                    yield tuple(sorted(names))
+                    if self._identity() != watched:
+                        break
+            # Another folder of that name is not what the system watches for us.
+            while not stop.is_set() and self._identity() is None:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(LOOK_AGAIN)
+            if not stop.is_set():
+                yield (".",)
+
+    def _changes(self, stop: asyncio.Event) -> AsyncGenerator[set[tuple[Change, str]], None]:
+        return awatch(
             *self._places(),
             watch_filter=self._matters,
             debounce=BURST_MS,
@@ -47,11 +70,14 @@ class Watch:
             stop_event=stop,
             recursive=self.source.is_dir(),
         )
-        async for burst in changes:
-            names = {self._name(path) for _, path in burst}
-            if IGNORE_NAME in names:
-                self._read_ignore()
-            yield tuple(sorted(names))
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which folder has the name now."""
+        try:
+            found = self._root.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _places(self) -> list[Path]:
         if self.source.is_dir():
