@@ -147,6 +147,10 @@ def test_pages_are_the_edge_s_own_where_dev_knows_nothing_more() -> None:
     head, body = pages(404, "not_found", "There is nothing here.", "x")
     assert head.status == 404
     assert b"not_found" in body
+    head, body = pages(502, "worker_died", "It died.", "x", accept=b"text/html")
+    assert b"client.js" in body
+    assert dict(head.fields)[b"content-length"] == b"%d" % len(body)
+    assert b"script-src 'self'" in dict(head.fields)[b"content-security-policy"]
     state = State()
     state.change("d_1", Problem("save", "broken"))
     head, _ = ErrorPages(state)(404, "function_not_found", "m", "x")

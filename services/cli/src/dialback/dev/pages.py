@@ -77,7 +77,8 @@ class ErrorPages:
             # No version was ever good: whatever was asked for, this is the answer.
             problem, number, status, code = state.problem, state.number, 500, "broken_save"
         if problem is None:
-            return error_answer(status, code, message, request_id, accept=accept, retry_after=retry_after, extra=extra)
+            usual = error_answer(status, code, message, request_id, accept=accept, retry_after=retry_after, extra=extra)
+            return _reloading(*usual, state.version) if prefers_html(accept) else usual
         if prefers_html(accept):
             kind, body = b"text/html; charset=utf-8", page(problem, status, request_id, state.version, number)
         else:
@@ -93,6 +94,13 @@ class ErrorPages:
             *extra,
         )
         return Head(status, fields), body
+
+
+def _reloading(head: Head, body: bytes, version: str) -> tuple[Head, bytes]:
+    """The edge's own page, which goes when a save has mended what it tells of."""
+    body = body.replace(b"</title>\n", b"</title>\n" + script(version) + b"\n", 1)
+    changed = {b"content-length": b"%d" % len(body), b"content-security-policy": _POLICY}
+    return Head(head.status, tuple((name, changed.get(name, value)) for name, value in head.fields)), body
 
 
 def _told(problem: Problem) -> dict[str, object]:
