@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +167,27 @@ async def test_an_inspection_by_a_spare_is_one_like_any_other(spares: Spares, fo
     missing = BridgeInspector(20.0, ("/no/python", "inspect"), begin=through)
     with pytest.raises(Exception, match="cannot be started"):
         await missing.inspect(folder, FunctionConfig())
+
+
+async def test_an_inspection_that_nobody_wants_any_more_leaves_no_process(folder: Path) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    may_start = threading.Event()
+
+    def late(command: Any, **more: Any) -> subprocess.Popen[bytes]:
+        assert may_start.wait(10)
+        started.append(start((sys.executable, "-c", "import time; time.sleep(60)"), **more))
+        return started[0]
+
+    pipe = subprocess.PIPE
+    work = begin(late, "inspect", cwd=folder, env={}, stdin=pipe, stdout=1, stderr=2, start_new_session=True)
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    may_start.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert started[0].poll() is not None
 
 
 def test_imports_are_read_without_running_anything(tmp_path: Path) -> None:
