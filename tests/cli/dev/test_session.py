@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dialback.dev.session import DevOptions, DevSession, dev_settings
+from dialback.dev.options import DevOptions, dev_settings
+from dialback.dev.session import DevSession
 from dialback.settings import resolve
 
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
