@@ -15,7 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from dialback import setting_values
 from dialback.main import app
+from dialback_edge.metrics import CATALOGUE as EDGE_METRICS
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.metrics.catalogue import CATALOGUE as INVOKER_METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -109,7 +111,8 @@ def commands_in(document: str) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/operating.md", "docs/writing-functions.md", "docs/how-it-works.md"]
+    "document",
+    ["README.md", "docs/operating.md", "docs/observability.md", "docs/writing-functions.md", "docs/how-it-works.md"],
 )
 def test_every_command_that_is_shown_exists_with_its_flags(document: str) -> None:
     later = {"dev"} if document == "README.md" else set()
@@ -209,6 +212,24 @@ def test_the_table_of_settings_has_the_defaults() -> None:
         if actual not in (None, ()):
             said = written(default)
             assert said in (str(actual), f"{actual:g}" if isinstance(actual, float) else ""), name
+
+
+def test_the_tables_of_metrics_have_every_metric_and_no_other() -> None:
+    shown = [
+        (written(name), kind, tuple(CODE.findall(labels)), meaning)
+        for name, kind, labels, meaning in rows("docs/observability.md", "metric")
+    ]
+    known = (*INVOKER_METRICS, *EDGE_METRICS)
+    assert shown == [(metric.name, metric.kind, metric.labels, metric.help) for metric in known]
+
+
+def test_every_metric_of_a_question_exists() -> None:
+    known = {metric.name: metric for metric in (*INVOKER_METRICS, *EDGE_METRICS)}
+    asked = [expression for _, expression in rows("docs/observability.md", "question")]
+    assert asked
+    for name in re.findall(r"dialback_\w+", " ".join(asked)):
+        base = re.sub(r"_(bucket|sum|count)$", "", name)
+        assert known[base].kind == "histogram" if base != name else known[name].kind != "histogram", name
 
 
 def test_the_changelog_has_the_present_version() -> None:

@@ -82,6 +82,20 @@ class Exchange(BaseSink):
         """Bytes of the request's body that have come."""
         return self._client.received
 
+    def stalls(self) -> tuple[float, float]:
+        """Seconds in which the begun response stood still so far: for the client to read, for the worker to write."""
+        begun = self.timeline.at("head")
+        if begun is None:
+            return 0.0, 0.0
+        now = self.timeline.clock()
+        client = self.client_blocked
+        if self._blocked_since is not None:
+            client += now - self._blocked_since
+        end = self.timeline.at("end")
+        if end is None:
+            end = (now - self.timeline.origin) * 1000
+        return client, max(0.0, (end - begun) / 1000 - client)
+
     @property
     def goes_on(self) -> bool:
         """Whether the worker is at work for a client that has left, because the function wants it so."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerSpec
 from dialback_invoker.paths import DataFolder
-from dialback_invoker.pool import Pool
+from dialback_invoker.pool import OnStart, Pool
 from dialback_invoker.worker import Worker
 
 
@@ -21,6 +21,7 @@ class Pools:
         *,
         on_log: OnLog,
         on_change: Callable[[Worker], None],
+        on_start: OnStart | None = None,
     ) -> None:
         """`allow`: the addresses that bridges may dial, asked for when a pool is made."""
         self._data = data
@@ -28,6 +29,7 @@ class Pools:
         self._allow = allow
         self._on_log = on_log
         self._on_change = on_change
+        self._on_start = on_start
         self._pools: dict[str, Pool] = {}
         self._retiring: dict[asyncio.Task[None], Pool] = {}
 
@@ -85,4 +87,5 @@ class Pools:
             start_seconds=config.timeouts.start,
             on_log=self._on_log,
             on_change=self._on_change,
+            on_start=self._on_start,
         )

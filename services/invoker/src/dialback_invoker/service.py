@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +26,8 @@ from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
 from dialback_invoker.logs import LogBook
+from dialback_invoker.metrics.exposition import Exposition
+from dialback_invoker.metrics.invoker import InvokerMetrics, Running
 from dialback_invoker.paths import DataFolder, RunFolder, data_folder, run_folder
 from dialback_invoker.pending import PendingTable
 from dialback_invoker.pools import Pools
@@ -36,11 +38,12 @@ from dialback_invoker.settings import InvokerSettings, TcpAddress
 from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.tickets import Tickets
 from dialback_invoker.trace import Invocation
-from dialback_invoker.view import View
+from dialback_invoker.view import VERSION, View
 from dialback_invoker.worker import Worker
 from dialback_invoker.worker_state import State
 from dialback_wire import payload
 from dialback_wire.flow import Budget
+from dialback_wire.metrics import Reading
 from dialback_wire.mux import Mux
 from dialback_wire.tokens import redact
 
@@ -61,9 +64,11 @@ class InvokerService:
         on_ended: OnEnded | None = None,
         *,
         worker_command: Sequence[str] | None = None,
+        exposition: Exposition | None = None,
     ) -> None:
         """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise.
-        `worker_command`: what runs as a worker, instead of the bridge.
+        `worker_command`: what runs as a worker, instead of the bridge. `exposition`: to which the invoker's numbers are
+        added.
         """
         self.settings = settings
         self._on_ended = on_ended
@@ -75,6 +80,9 @@ class InvokerService:
         self.public_url = settings.public_url
         self._undo: list[Callable[[], object]] = []
         self._budget = Budget(settings.window_budget)
+        self._metrics = InvokerMetrics(VERSION)
+        self.exposition = exposition or Exposition()
+        """What `/metrics` on the control port tells; an edge in this process adds its own to it."""
 
     # --- start --------------------------------------------------------------------------------------------------------
 
@@ -120,9 +128,17 @@ class InvokerService:
         self.registry = Registry()
         pending = PendingTable(secrets.token_hex(4))
         self._tickets = Tickets()
+        self._admission = Admission(queue=settings.queue, in_flight=settings.in_flight)
         self._receiver = Receiver(pending, budget=self._budget)
         callback_url, allow = await self._open_receiver()
-        self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
+        self._pools = Pools(
+            self.data,
+            launcher,
+            lambda: allow,
+            on_log=self._on_log,
+            on_change=self._on_worker,
+            on_start=self._metrics.worker_started,
+        )
         self.registry.listen(
             on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
             on_remove=self._pools.retire,
@@ -131,7 +147,7 @@ class InvokerService:
             self.registry,
             self._pools.of,
             pending,
-            Admission(queue=settings.queue, in_flight=settings.in_flight),
+            self._admission,
             callback_url=callback_url,
             record=self._record,
             redeem=self._tickets.redeem,
@@ -187,7 +203,8 @@ class InvokerService:
             data_dir=str(self.data.root),
             public_url=lambda: self.public_url or self.link.advertised,
         )
-        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs)
+        self.exposition.add(self._readings)
+        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs, self.exposition)
         control = self.settings.control
         server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
         port = await server.start()
@@ -274,9 +291,21 @@ class InvokerService:
 
     def _record(self, invocation: Invocation) -> None:
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
+        self._metrics.ended(invocation)
         self._tickets.ended(invocation)
         if self._on_ended is not None:
             self._on_ended(invocation.summary())
+
+    def _readings(self) -> Iterator[Reading]:
+        return self._metrics.readings(
+            Running(
+                deployed=[deployment.function for deployment in self.registry.all()],
+                live=self.dispatch.live,
+                queued=self._admission.waiting_for,
+                workers=[(worker.function, worker.state) for worker in self._pools.workers],
+                dropped=self._recorder.dropped,
+            )
+        )
 
 
 def _bracketed(host: str) -> str:

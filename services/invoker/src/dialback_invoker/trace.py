@@ -60,13 +60,12 @@ class Invocation:
         if not details:
             return self.summary()
         frames = timeline.frames()
-        streaming = timeline.between("head", "end") or 0.0
-        client = self.exchange.client_blocked * 1000
+        client, worker = self.exchange.stalls()
         return {
             **self.summary(),
             "marks": timeline.marks(),
             "gaps": timeline.gaps.as_dict(),
-            "blocked": {"client_ms": round(client, 3), "worker_ms": round(max(0.0, streaming - client), 3)},
+            "blocked": {"client_ms": round(client * 1000, 3), "worker_ms": round(worker * 1000, 3)},
             "payload": self.payload,
             "frames": frames,
             "frames_dropped": timeline.count - len(frames),

@@ -41,6 +41,8 @@ def up(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run edge and invoker in one process, until Ctrl-C.
@@ -73,6 +75,8 @@ def edge(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run the edge: the public port, linked to an invoker."""
@@ -99,6 +103,8 @@ def invoker(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run the invoker: functions, workers, the receiver, the control port and the page."""

@@ -14,6 +14,7 @@ from dialback_invoker.control.guard import LOOPBACK, envelope, guard, label
 from dialback_invoker.control.health import health_routes
 from dialback_invoker.control.invocations import invocation_routes
 from dialback_invoker.control.logs import log_routes
+from dialback_invoker.control.metrics import metrics_routes
 from dialback_invoker.control.openapi import openapi_document
 from dialback_invoker.control.page import FOLDER, page_routes
 from dialback_invoker.control.ports import Services
@@ -54,6 +55,7 @@ def create_app(
     for route in routes:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/openapi.json", openapi)
+    app.router.add_routes(metrics_routes(services.exposition))
     app.router.add_routes(page_routes(page))
     app.on_response_prepare.append(label)
     app.on_shutdown.append(end_followers)

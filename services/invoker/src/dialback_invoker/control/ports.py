@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.logs import LogBook
+from dialback_invoker.metrics.exposition import Exposition
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
 from dialback_invoker.store.port import Store, Trace
@@ -114,3 +115,4 @@ class Services:
     store: Store
     recorder: Recorder
     logs: LogBook
+    exposition: Exposition = field(default_factory=Exposition)
