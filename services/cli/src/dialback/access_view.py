@@ -47,7 +47,7 @@ class HumanLine:
         line += self._paint("  " + " · ".join(filter(None, facts)), QUIET)
         if words:
             why = f": {safe(record.detail)}" if record.detail and not words.endswith(record.detail) else ""
-            line += "  " + self._paint(words, RED if record.code[0] in "SsIP" else YELLOW) + self._paint(why, QUIET)
+            line += "  " + self._paint(words, RED if record.code[0] in "FSsIP" else YELLOW) + self._paint(why, QUIET)
         return line
 
     def _paint(self, text: str, colour: str) -> str:

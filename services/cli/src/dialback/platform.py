@@ -25,6 +25,7 @@ from dialback.ready import Ready
 from dialback.serving import OnReady
 from dialback.settings import Settings
 from dialback.terminal import error_console
+from dialback.tracing import tracing
 from dialback_edge.access_log import no_log
 from dialback_edge.errors import EdgeError, UpstreamUnavailable
 from dialback_edge.link import LinkClient
@@ -71,10 +72,16 @@ class MemoryLink:
 
 async def run_platform(settings: Settings, ready: OnReady) -> int:
     """Edge and invoker in one process. Raises StartProblem."""
-    async with _stop_signals() as signals, _access_log(settings) as lines, metrics_port(settings.metrics) as metrics:
-        invoker = await _started(InvokerService(_invoker_settings(settings), exposition=metrics.exposition))
+    async with (
+        _stop_signals() as signals,
+        _access_log(settings) as lines,
+        metrics_port(settings.metrics) as metrics,
+        tracing("dialback") as traces,
+    ):
+        made = InvokerService(_invoker_settings(settings), exposition=metrics.exposition, tracer=traces.invoker)
+        invoker = await _started(made)
         try:
-            edge = EdgeService(settings.edge, MemoryLink(invoker), lines or no_log)
+            edge = EdgeService(settings.edge, MemoryLink(invoker), lines or no_log, traces.edge)
             metrics.exposition.add(edge.readings)
             try:
                 host, port = await _edge_started(edge)
@@ -94,8 +101,14 @@ async def run_platform(settings: Settings, ready: OnReady) -> int:
 
 async def run_invoker(settings: Settings, ready: OnReady) -> int:
     """The invoker alone. Raises StartProblem."""
-    async with _stop_signals() as signals, _access_log(settings) as lines, metrics_port(settings.metrics) as metrics:
-        invoker = await _started(InvokerService(_invoker_settings(settings), lines, exposition=metrics.exposition))
+    async with (
+        _stop_signals() as signals,
+        _access_log(settings) as lines,
+        metrics_port(settings.metrics) as metrics,
+        tracing("dialback-invoker") as traces,
+    ):
+        made = InvokerService(_invoker_settings(settings), lines, exposition=metrics.exposition, tracer=traces.invoker)
+        invoker = await _started(made)
         try:
             _tune()
             announced = ready(_ready(settings, invoker, settings.public_url or "", metrics.url))
@@ -109,9 +122,14 @@ async def run_invoker(settings: Settings, ready: OnReady) -> int:
 
 async def run_edge(settings: Settings, ready: OnReady) -> int:
     """The edge alone. Raises StartProblem."""
-    async with _stop_signals() as signals, _access_log(settings) as lines, metrics_port(settings.metrics) as metrics:
+    async with (
+        _stop_signals() as signals,
+        _access_log(settings) as lines,
+        metrics_port(settings.metrics) as metrics,
+        tracing("dialback-edge") as traces,
+    ):
         link = LinkClient(_link_settings(settings))
-        edge = EdgeService(settings.edge, link, lines or no_log)
+        edge = EdgeService(settings.edge, link, lines or no_log, traces.edge)
         metrics.exposition.add(edge.readings)
         try:
             host, port = await _edge_started(edge)

@@ -10,6 +10,7 @@ from dialback_wire.randomness import Randomness
 
 from .access_log import AccessLog, no_log
 from .settings import EdgeSettings
+from .tracing import Tracer
 from .upstream import Upstream
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class EdgeContext:
     settings: EdgeSettings
     upstream: Upstream
     log: AccessLog = no_log
+    tracer: Tracer | None = None
     draining: bool = False
     connections: set["ClientConnection"] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)

@@ -15,6 +15,7 @@ from .context import EdgeContext
 from .listener import Listener
 from .metrics import EdgeMetrics
 from .settings import EdgeSettings
+from .tracing import Tracer
 from .upstream import Upstream
 
 _log = logging.getLogger("dialback.edge")
@@ -24,9 +25,11 @@ _LAST_WORDS = 1.0
 class EdgeService:
     """The public front. `start`, then `drain`, then `stop`; each once, on the loop it belongs to."""
 
-    def __init__(self, settings: EdgeSettings, upstream: Upstream, log: AccessLog = no_log) -> None:
+    def __init__(
+        self, settings: EdgeSettings, upstream: Upstream, log: AccessLog = no_log, tracer: Tracer | None = None
+    ) -> None:
         self._metrics = EdgeMetrics()
-        self._context = EdgeContext(settings, upstream, _both(self._metrics.count, log))
+        self._context = EdgeContext(settings, upstream, _both(self._metrics.count, log), tracer)
         self._listener = Listener(
             self._connect,
             lambda: len(self._context.connections),

@@ -22,6 +22,7 @@ from dialback_invoker.routing import Route
 from dialback_invoker.runtime_api import FunctionError
 from dialback_invoker.timeline import Timeline
 from dialback_invoker.trace import Invocation
+from dialback_invoker.tracing import Tracer
 from dialback_invoker.upload import UploadBroken
 from dialback_wire import payload
 from dialback_wire.fields import RUN_TICKET, first
@@ -70,6 +71,7 @@ class Dispatch:
         redeem: Callable[[str], Ticket | None],
         default: str | None = None,
         queue_seconds: float = 30.0,
+        tracer: Tracer | None = None,
     ) -> None:
         self._directory = directory
         self._pool_of = pool_of
@@ -80,6 +82,7 @@ class Dispatch:
         self._redeem = redeem
         self._default = default
         self._queue_seconds = queue_seconds
+        self._tracer = tracer
         self._tasks: dict[asyncio.Task[None], Invocation] = {}
         self.draining = False
 
@@ -98,6 +101,8 @@ class Dispatch:
             stream.refuse(Refusal.UNAVAILABLE, "the platform is stopping")
             return exchange
         stream.sink = exchange
+        if self._tracer is not None:
+            invocation.span = self._tracer(opened.fields)
         task = asyncio.get_running_loop().create_task(self._see_through(invocation, exchange))
         self._tasks[task] = invocation
         task.add_done_callback(self._tasks.pop)
@@ -138,6 +143,8 @@ class Dispatch:
             exchange.fail(Failure(Verdict.ERROR, "I", 500, "internal_error", type(error).__name__, CancelReason.KILLED))
         invocation.outcome = await exchange.outcome
         self._record(invocation)
+        if invocation.span is not None:
+            invocation.span.end(invocation)
         exchange.let_go()
 
     async def _serve(self, invocation: Invocation, exchange: Exchange) -> None:
@@ -225,6 +232,8 @@ class Dispatch:
     ) -> dict[str, object]:
         """The payload, with a callback and a fresh token unless the mode is `buffered`."""
         request = invocation.request
+        if invocation.span is not None:
+            request = request._replace(fields=invocation.span.to_worker(request.fields))
         callback = None
         if invocation.mode != "buffered":
             token = self._pending.mint(request.id, invocation.worker, exchange)
@@ -326,7 +335,9 @@ def _failure(error: DialbackError, exchange: Exchange) -> Failure:
         if error.code == "start_timeout":
             return Failure(Verdict.TIMEOUT, "s", 504, "timeout_start", error.message, CancelReason.TIMEOUT_START)
         detail = "the function's worker could not be started; the function's log says why"
-        return Failure(Verdict.ERROR, "S", 502, error.code, detail, CancelReason.KILLED, error.retry_after)
+        # A function that cannot be imported is to blame itself, anything else is its worker.
+        who = "F" if error.code == "init_error" else "S"
+        return Failure(Verdict.ERROR, who, 502, error.code, detail, CancelReason.KILLED, error.retry_after)
     who = "L" if isinstance(error, NotFound) else "P" if error.http_status < 500 else "I"
     return Failure(Verdict.ERROR, who, error.http_status, error.code, error.message, CancelReason.KILLED)
 
@@ -340,7 +351,7 @@ def _unanswered(answer: FunctionError | WorkerDied) -> Failure:
         return Failure(Verdict.TIMEOUT, "s", 504, "receiver_unreachable", detail, CancelReason.KILLED)
     if answer.type == payload.REFUSED:
         return Failure(Verdict.ERROR, "I", 502, "token_refused", answer.message, CancelReason.KILLED)
-    return Failure(Verdict.ERROR, "S", 500, HANDLER_ERROR, f"{answer.type}: {answer.message}", CancelReason.KILLED)
+    return Failure(Verdict.ERROR, "F", 500, HANDLER_ERROR, f"{answer.type}: {answer.message}", CancelReason.KILLED)
 
 
 def _death(died: WorkerDied) -> tuple[str, str]:

@@ -37,6 +37,9 @@ LOST_SECONDS = 0.5
 HANDLER_ERROR = "handler_error"
 """The code of an exception out of the function; its detail is that exception's text."""
 
+SHORT_BODY = "short_body"
+"""The code of a response that ended before its Content-Length was reached."""
+
 _STATUS = {Verdict.ERROR: 500, Verdict.TRUNCATED: 502, Verdict.TIMEOUT: 504, Verdict.OVERLOAD: 503}
 _REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: "I", Reason.KILLED: "I"}
 
@@ -174,7 +177,7 @@ class Exchange(BaseSink):
             self._discard(size)
             return
         if not self.relayed:
-            self.timeline.mark("first_byte")
+            self.timeline.mark("first_byte", now)
         if self._deadlines is not None:
             self._deadlines.touch()
         if self._length is not None and self.relayed + size > self._length:
@@ -224,11 +227,14 @@ class Exchange(BaseSink):
         short = self._length is not None and self.relayed < self._length
         if end.verdict is Verdict.OK and short:
             detail = f"{self.relayed} bytes of the Content-Length of {self._length}"
-            end = End(Verdict.TRUNCATED, code="short_body", detail=detail)
+            end = End(Verdict.TRUNCATED, code=SHORT_BODY, detail=detail)
         if end.verdict is Verdict.OK:
             self._finish(Outcome(Verdict.OK, "-", "-", self.status), end)
         else:
             status = self.status or end.status or _STATUS.get(end.verdict, 502)
+            if who == "S" and (end.verdict is Verdict.ERROR or end.code == SHORT_BODY):
+                # Its way to the platform held, and what came over it was wrong.
+                who = "F"
             # The function's own words: a traceback may quote what it was given.
             detail = redact(end.detail)
             outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", detail)

@@ -38,6 +38,7 @@ from dialback_invoker.settings import InvokerSettings, TcpAddress
 from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.tickets import Tickets
 from dialback_invoker.trace import Invocation
+from dialback_invoker.tracing import Tracer
 from dialback_invoker.view import VERSION, View
 from dialback_invoker.worker import Worker
 from dialback_invoker.worker_state import State
@@ -65,14 +66,16 @@ class InvokerService:
         *,
         worker_command: Sequence[str] | None = None,
         exposition: Exposition | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise.
         `worker_command`: what runs as a worker, instead of the bridge. `exposition`: to which the invoker's numbers are
-        added.
+        added. `tracer`: begins the spans of invocations, where traces are configured.
         """
         self.settings = settings
         self._on_ended = on_ended
         self._worker_command = worker_command or COMMAND
+        self._tracer = tracer
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
         self.control_url = ""
@@ -153,6 +156,7 @@ class InvokerService:
             redeem=self._tickets.redeem,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
+            tracer=self._tracer,
         )
         self.link = LinkServer(self.dispatch.open, key=self._link_key(), budget=self._budget)
         self._undo.append(self.link.close)

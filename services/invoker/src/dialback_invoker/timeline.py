@@ -90,9 +90,9 @@ class Timeline:
         self.count = 0
         """All frames that passed, kept or not."""
 
-    def mark(self, name: str) -> None:
-        """Something happened now. Only its first time counts."""
-        self._marks.setdefault(name, self.clock())
+    def mark(self, name: str, at: float | None = None) -> None:
+        """Something happened now, or `at` a moment of the clock. Only its first time counts."""
+        self._marks.setdefault(name, self.clock() if at is None else at)
 
     def mark_last_byte(self) -> None:
         """The body is over: its last chunk was its last byte."""

@@ -2,13 +2,25 @@
 
 from dialback_invoker.exchange import Exchange
 from dialback_invoker.outcome import Outcome
+from dialback_invoker.tracing import InvocationSpan
 from dialback_wire.messages import Request
 
 
 class Invocation:
     """What is known of one request, from its arrival to its record."""
 
-    __slots__ = ("cold", "deployment", "exchange", "function", "mode", "outcome", "payload", "request", "worker")
+    __slots__ = (
+        "cold",
+        "deployment",
+        "exchange",
+        "function",
+        "mode",
+        "outcome",
+        "payload",
+        "request",
+        "span",
+        "worker",
+    )
 
     def __init__(self, request: Request, exchange: Exchange) -> None:
         self.request = request
@@ -22,6 +34,8 @@ class Invocation:
         """The stamped payload as it may be shown."""
         self.outcome: Outcome | None = None
         """None while it runs."""
+        self.span: InvocationSpan | None = None
+        """None where traces are not configured."""
 
     @property
     def path(self) -> str:
