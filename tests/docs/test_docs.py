@@ -13,9 +13,10 @@ import tomllib
 import typer.main
 from pydantic import BaseModel, ValidationError
 
-from dialback import setting_values
+from dialback import ending, setting_values
 from dialback.main import app
 from dialback_edge.metrics import CATALOGUE as EDGE_METRICS
+from dialback_edge.verdicts import ended_by
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.metrics.catalogue import CATALOGUE as INVOKER_METRICS
 
@@ -230,6 +231,20 @@ def test_every_metric_of_a_question_exists() -> None:
     for name in re.findall(r"dialback_\w+", " ".join(asked)):
         base = re.sub(r"_(bucket|sum|count)$", "", name)
         assert known[base].kind == "histogram" if base != name else known[name].kind != "histogram", name
+
+
+def test_the_table_of_codes_has_every_letter_and_who_it_stands_for() -> None:
+    listed = {written(letter): CODE.findall(by) for letter, by, _ in rows("docs/observability.md", "first letter")}
+    assert set(listed) == {*ending.WHO, ending.NO_FUNCTION[0]}
+    for letter, by in listed.items():
+        phases = ("H", "L") if letter == "s" else ("H",)
+        said = {ended_by(letter + phase, upstream=upstream) for phase in phases for upstream in (False, True)}
+        assert set(by) == said, letter
+
+
+def test_the_table_of_formats_has_every_format_and_no_other() -> None:
+    shown = [written(name) for name, _ in rows("docs/observability.md", "format")]
+    assert shown == list(setting_values.LOG_FORMATS)
 
 
 def test_the_changelog_has_the_present_version() -> None:
