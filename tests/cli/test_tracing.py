@@ -138,6 +138,39 @@ async def test_every_style_of_handler_sees_the_workers_span(
     assert seen["traceparent"].split("-")[1:3] == [worker.trace, worker.id]
 
 
+async def test_a_request_in_buffered_mode_is_told_as_well(settings: Configure, collector: Collector) -> None:
+    async with running(run_platform, settings()) as platform:
+        await platform.deploy(STYLES["Lambda"])
+        ready = platform.ready
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {ready.control_token}"}) as client:
+            ticket = await client.post(f"{ready.control_url}/v1/tickets", json={"function": "slow", "mode": "buffered"})
+        seen = await told(ready.public_url, **{"x-dialback-run": ticket.json()["ticket"]})
+        (worker,) = await collector.of("worker slow")
+    assert (worker.attributes["dialback.mode"], seen["traceparent"].split("-")[2]) == ("buffered", worker.id)
+    assert "dialed_back" not in worker.events
+
+
+async def test_a_worker_that_does_not_start_is_a_span_that_failed_and_no_workers_part(
+    settings: Configure, collector: Collector
+) -> None:
+    broken = b"""
+import os
+if os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME", "").startswith("w_"):
+    raise ImportError("only in a worker")
+def handler(event, context):
+    return "never"
+"""
+    async with running(run_platform, settings()) as platform:
+        await platform.deploy(broken)
+        async with httpx.AsyncClient(timeout=BOUND) as client:
+            assert (await client.get(f"{platform.ready.public_url}/@slow/")).status_code == 502
+        start, invoker, edge = await collector.of("start worker", "invoke slow", "GET")
+    assert (start.failed, start.events, start.parent) == (True, ["worker_spawned"], invoker.id)
+    assert (invoker.failed, invoker.attributes["error.type"]) == (True, "init_error")
+    assert (edge.attributes["dialback.code"], invoker.attributes["dialback.code"]) == ("FL", "FL")
+    assert "worker slow" not in {span.name for span in collector.spans}
+
+
 async def test_a_clients_trace_goes_on_and_its_state_reaches_user_code(
     settings: Configure, collector: Collector
 ) -> None:
