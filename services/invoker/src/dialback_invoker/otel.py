@@ -45,7 +45,10 @@ class InvokerSpan:
         self._worker: Span | None = None
 
     def to_worker(self, fields: Fields) -> Fields:
-        """A worker is about to be given the request."""
+        """A worker is about to be given the request. The one before it, if any, gave it back untouched."""
+        if self._worker is not None:
+            self._worker.add_event("declined")
+            self._worker.end()
         self._worker = self._otel.start_span("worker", context=self._inside, kind=SpanKind.CLIENT)
         made: dict[str, str] = {}
         _context.inject(made, set_span_in_context(self._worker, Context()))

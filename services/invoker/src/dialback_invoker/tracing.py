@@ -15,7 +15,9 @@ class InvocationSpan(Protocol):
     """One invocation, and in it the worker's part. Nothing here blocks or raises."""
 
     def to_worker(self, fields: Fields) -> Fields:
-        """A worker is about to be given the request: its fields, with the worker's span as parent."""
+        """A worker is about to be given the request: its fields, with the worker's span as parent. Called again when
+        a worker gave it back before it had begun.
+        """
 
     def end(self, invocation: Invocation) -> None:
         """It has its outcome."""
