@@ -146,6 +146,8 @@ async def test_ends_are_told_apart_by_verdict_and_code(stage: Stage) -> None:
         await rogue.accepted(given.token)
         assert b" 504 " in await client.rest()
     scrape = await once_over(stage, 6)
+    nobodys = {sample.name for sample in scrape.samples if sample.labels.get("function") == ""}
+    assert nobodys == {"dialback_invocations_total"}, "names that nobody has are counted, in one series"
     found = {
         tuple(sample.labels[name] for name in ("function", "verdict", "code")): sample.value
         for sample in scrape.samples

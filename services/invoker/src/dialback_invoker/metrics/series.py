@@ -108,10 +108,13 @@ class Series:
         return made
 
     def readings(self, function: str, mode: str) -> Iterator[Reading]:
-        """Everything, for those labels."""
+        """Everything, for those labels; of requests for no function that there is, only their ends."""
         of = (function, mode)
         for (verdict, who, phase), count in self.ends.items():
             yield Reading(catalogue.INVOCATIONS, count, (*of, verdict.name.lower(), who + phase))
+        if not function:
+            # Nothing ran, so there is nothing to measure.
+            return
         for metric, tally in (
             (catalogue.QUEUE, self.queue),
             (catalogue.HEAD, self.head),
