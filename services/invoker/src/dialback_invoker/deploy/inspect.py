@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 
 from dialback_invoker.errors import EntryError, InspectTimeout, LaunchFailed
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.launchers.base import WorkerPython
 
 _MOST_OUTPUT: Final = 65_536  # bytes kept of each stream; the end, for the answer stands there
 KINDS: Final = frozenset({"asgi", "wsgi", "http", "fetch", "lambda"})
@@ -39,7 +40,9 @@ class Inspected:
 class Inspector(Protocol):
     """Finds out what the function in ``folder`` exports; raises EntryError with the place, InspectTimeout."""
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected: ...
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
+        """``python``: the function's own; None: the platform's."""
+        ...
 
 
 class BridgeInspector:
@@ -56,7 +59,7 @@ class BridgeInspector:
         self._time_limit = time_limit
         self._command = command
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         """As the protocol says; LaunchFailed when no process could be started."""
         # Its standard input is a pipe from us: should we be killed, the import of a hanging function ends too.
         arguments = ["--watch-stdin", "--dir", str(folder)]
@@ -64,17 +67,17 @@ class BridgeInspector:
             arguments += ["--entry", config.entry]
         out, err = _Tail(), _Tail()
         try:
-            code = await self._run(arguments, folder, config, out, err)
+            command = self._command if python is None else (str(python.executable), "-s", str(python.bridge), "inspect")
+            code = await self._run([*command, *arguments], folder, config, out, err)
             return _verdict(code, out.text(), err.text())
         finally:
             out.close()
             err.close()
 
-    async def _run(self, arguments: Sequence[str], folder: Path, config: FunctionConfig, out: _Tail, err: _Tail) -> int:
+    async def _run(self, command: Sequence[str], folder: Path, config: FunctionConfig, out: _Tail, err: _Tail) -> int:
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command,
-                *arguments,
+                *command,
                 cwd=folder,
                 env=_environment(folder, config),
                 stdin=asyncio.subprocess.PIPE,
