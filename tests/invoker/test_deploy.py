@@ -30,6 +30,7 @@ from dialback_invoker.errors import (
     StoreFailure,
 )
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.launchers.base import WorkerPython
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.registry import Registry
 from dialback_invoker.store.sqlite import SqliteStore
@@ -46,7 +47,7 @@ class FakeInspector:
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         self.seen.append(folder)
         (folder / "written-by-the-function").write_text("x")
         self.entered.set()
@@ -89,7 +90,9 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     data = DataFolder(tmp_path)
     data.create()
     store = await SqliteStore.open(data.database)
-    yield Place(tmp_path, store)
+    made = Place(tmp_path, store)
+    yield made
+    await made.deployer.close()
     await store.close()
 
 
@@ -263,6 +266,7 @@ async def test_a_restart_brings_functions_back_and_sweeps_what_a_crash_left(
     assert "lost is left out" in caplog.text
     assert place.on_disk() == sorted([kept.bundle, "somebody's"])
     await again.load()
+    await again.close()
 
 
 def test_listeners_hear_of_changes_and_cannot_stop_them(caplog: pytest.LogCaptureFixture) -> None:

@@ -136,6 +136,9 @@ async def test_the_retention_forgets_the_oldest(store: Store) -> None:
     for number in range(1, 6):
         await store.add_deployment(deployment(number=number))
     await store.prune(now=100.0, functions=["chat"])
+    newest = (await store.deployments("chat"))[:3]
+    assert sorted(await store.prune_deployments(running=[])) == ["d_1", "d_2"]
+    assert await store.deployments("chat") == newest
     assert [found["received_at"] for found in await store.invocations()] == [9, 8, 7, 6, 5]
     assert [found.seq for found in await store.logs("chat")] == [3, 4, 5]
     assert len(await store.logs("other")) == 5

@@ -19,8 +19,8 @@ from dialback_invoker.deploy.bundle import copy_tree
 from dialback_invoker.environments.bridge_kit import write_wheel
 from dialback_invoker.environments.environment import Environment, folder_size, installed_packages
 from dialback_invoker.environments.interpreters import Interpreter
+from dialback_invoker.environments.program import Finished, Program
 from dialback_invoker.environments.requirements import Requirements
-from dialback_invoker.environments.uv_command import Finished, UvCommand
 from dialback_invoker.errors import BuildFailed, BuildTimeout, BuildTooLarge
 from dialback_invoker.paths import from_os_error
 
@@ -64,8 +64,9 @@ class Order:
 class Builder:
     """Builds environments below ``folder``."""
 
-    def __init__(self, folder: Path, uv: UvCommand, limits: BuildLimits) -> None:
+    def __init__(self, folder: Path, bridge: Path, uv: Program, limits: BuildLimits) -> None:
         self._folder = folder
+        self._bridge = bridge
         self._uv = uv
         self._limits = limits
 
@@ -97,7 +98,7 @@ class Builder:
         )
         wanted = await self._wanted(order, staging, source, python)
         installed = made / "bin" / "python"
-        install = ["pip", "install", "--python", str(installed), "--compile-bytecode"]
+        install = ["pip", "install", "--python", str(installed)]
         strict = order.requirements is not None and "--require-hashes" in order.requirements.lines
         if strict:
             # Every requirement must have a hash then, and the bridge's cannot: they come in a second step, held to
@@ -107,6 +108,7 @@ class Builder:
             (staging / "chosen.txt").write_bytes(chosen.output)
             wanted = ["--constraint", str(staging / "chosen.txt")]
         await self._step(order, staging, [*install, *wanted, str(wheel)], source, tell)
+        await self._try_bridge(order, staging, installed)
         return await _to_its_end(self._finish, order, made)
 
     async def _wanted(self, order: Order, staging: Path, source: Path, python: str) -> list[str]:
@@ -124,6 +126,17 @@ class Builder:
             (staging / "uv.lock").write_bytes(locked.output)
             return ["-r", str(staging / "uv.lock")]
         return ["-r", requirements.file]
+
+    async def _try_bridge(self, order: Order, staging: Path, python: Path) -> None:
+        """Load what a worker loads before the function: an environment where that fails is none. What is compiled by
+        it stays, so that the first worker does not wait for that.
+        """
+        program = Program(str(python), {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": str(self._bridge)})
+        modules = "dialback_bridge.worker, dialback_bridge.web_socket"
+        tried = await program.run(["-s", "-c", f"import {modules}"], cwd=staging / "tmp")
+        if tried.code != 0:
+            why = _cleaned(tried.said[-1] if tried.said else f"exit code {tried.code}", staging)
+            raise BuildFailed(f"the bridge cannot be loaded beside these packages: {why}", file=order.source or None)
 
     async def _step(
         self, order: Order, staging: Path, arguments: list[str], cwd: Path, tell: Tell | None = None

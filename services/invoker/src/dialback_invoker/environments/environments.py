@@ -36,8 +36,8 @@ from dialback_invoker.environments.interpreters import (
     read_list,
     search_path,
 )
+from dialback_invoker.environments.program import Program, find_uv, uv_environment
 from dialback_invoker.environments.requirements import Requirements, find_requirements
-from dialback_invoker.environments.uv_command import UvCommand, find_uv, uv_environment
 from dialback_invoker.errors import PlatformFailure
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import WorkerPython
@@ -199,7 +199,7 @@ class Environments:
         build = self._builds.get(order.key)
         if build is None:
             what = order.source or "an environment"
-            builder = Builder(self.folder, self._uv(), self._limits)
+            builder = Builder(self.folder, self._bridge_folder(), self._uv(), self._limits)
             staging = self.folder / f"{_STAGING}{secrets.token_hex(8)}"
             build = self._builds[order.key] = _Build()
             build.tell(f"installing {what} for Python {order.interpreter.text}")
@@ -209,8 +209,8 @@ class Environments:
         self._known[order.key] = environment
         return environment
 
-    def _uv(self) -> UvCommand:
-        return UvCommand(self._find_uv(), uv_environment(self._environ, self.folder / "uv-cache"))
+    def _uv(self) -> Program:
+        return Program(self._find_uv(), uv_environment(self._environ, self.folder / "uv-cache"))
 
     def _bridge_folder(self) -> Path:
         if self._bridge is None:

@@ -64,23 +64,23 @@ class Wish:
         try:
             return VersionRange.parse(self.requires or "")
         except ValueError as error:
-            raise NoPython(f"requires-python = {self.requires!r}: {error}", file=self.file or None) from None
+            raise NoPython(f'requires-python = "{self.requires}": {error}', file=self.file or None) from None
 
 
 def choose(wish: Wish, there: Sequence[Interpreter]) -> Interpreter:
     """The newest of ``there`` that the function takes. Raises NoPython with what there is."""
     if wish.contradicts_itself():
         raise NoPython(
-            f"python = {wish.python!r} in dialback.toml is none that {wish.file} takes:"
-            f" requires-python = {wish.requires!r}"
+            f'python = "{wish.python}" in dialback.toml is none that {wish.file} takes:'
+            f' requires-python = "{wish.requires}"'
         )
     fitting = [each for each in there if each.version >= OLDEST and wish.takes(each)]
     if fitting:
         return max(fitting, key=lambda each: each.version)
     wanted, file = (
-        (f"python = {wish.python!r}", "dialback.toml")
+        (f'python = "{wish.python}"', "dialback.toml")
         if wish.python
-        else (f"requires-python = {wish.requires!r}", wish.file)
+        else (f'requires-python = "{wish.requires}"', wish.file)
     )
     usable = sorted({each.version for each in there if each.version >= OLDEST})
     found = ", ".join(".".join(map(str, version)) for version in usable) or "none"

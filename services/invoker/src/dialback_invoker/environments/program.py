@@ -1,4 +1,6 @@
-"""Runs uv: found where its package put it, in an environment of its own, as a group that is killed when it must end."""
+"""Runs uv, found where its package put it, with what it may know of our environment, as a group that is killed when it
+must end.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,7 @@ def _has_cache(environ: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a run of uv ended."""
+    """How a run ended."""
 
     code: int
     output: bytes
@@ -88,10 +90,10 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class UvCommand:
-    """``program`` with its environment; every run has a process group of its own."""
+class Program:
+    """A program and its environment; every run has a process group of its own."""
 
-    program: str
+    path: str
     environment: Mapping[str, str]
 
     async def run(
@@ -105,11 +107,11 @@ class UvCommand:
     ) -> Finished:
         """Run to the end; lines of standard error go to ``on_line`` as they come. Cancelling kills the whole group.
 
-        ``largest_file``: bytes of any one file that it may write. Raises PlatformFailure when uv cannot be started.
+        ``largest_file``: bytes of any one file that it may write. Raises PlatformFailure when it cannot be started.
         """
         try:
             process = await asyncio.create_subprocess_exec(
-                self.program,
+                self.path,
                 *arguments,
                 cwd=cwd,
                 env={**self.environment, **(variables or {})},
@@ -119,7 +121,9 @@ class UvCommand:
                 start_new_session=True,
             )
         except OSError as error:
-            raise PlatformFailure(f"uv cannot be started: {error.strerror or error}", code="uv_missing") from error
+            raise PlatformFailure(
+                f"{self.path} cannot be started: {error.strerror or error}", code="cannot_start"
+            ) from error
         assert process.stdout is not None
         assert process.stderr is not None
         said: list[str] = []
