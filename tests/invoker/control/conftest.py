@@ -108,6 +108,8 @@ class Inspector:
 class Control:
     """The running API and what stands behind it."""
 
+    bundle = staticmethod(bundle)
+
     def __init__(self, services: Services, platform: Platform, url: str, token: str, data: DataFolder) -> None:
         self.server: ControlServer
         self.services = services
