@@ -17,6 +17,7 @@ from dialback_invoker.deploy import bundle as bundles
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector, Inspected
 from dialback_invoker.deployment import Deployment
+from dialback_invoker.environments.bridge_kit import bridge_folder
 from dialback_invoker.errors import (
     ConfigError,
     Conflict,
@@ -353,6 +354,18 @@ async def test_the_bridge_tells_what_a_function_is(tmp_path: Path, files: dict[s
         (tmp_path / name).write_text(text)
     assert await BridgeInspector().inspect(tmp_path, FunctionConfig()) == found
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
+
+
+async def test_a_function_is_inspected_in_its_own_python_which_has_longer(tmp_path: Path) -> None:
+    bridge, folder = tmp_path / "bridge", tmp_path / "function"
+    bridge.mkdir()
+    folder.mkdir()
+    (folder / "app.py").write_text("def handler(event, context): ...\n")
+    python = WorkerPython(Path(sys.executable), "3.12.0", bridge_folder(bridge))
+    inspector = BridgeInspector(time_limit=0.0001)
+    assert await inspector.inspect(folder, FunctionConfig(), python) == Inspected("lambda", "app:handler", blocks=True)
+    with pytest.raises(InspectTimeout, match="longer than 0.001 seconds"):
+        await BridgeInspector(first_limit=0.001).inspect(folder, FunctionConfig(), python)
 
 
 async def test_the_bridge_tells_where_an_import_fails(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def deployment_routes(services: Services) -> list[Route]:
         ),
         Route(
             "POST", f"{one}/rollback", "rollback", "Let an earlier deployment serve again", rollback, models.Deployed,
-            body=models.RollbackRequest, errors=(404, 409, 413, 415, 504, 507),
+            body=models.RollbackRequest, or_lines=models.DeployEvent, errors=(404, 409, 413, 415, 504, 507),
         ),
         Route("GET", "/v1/deployments", "listAllDeployments", "Every version of every function", list_all,
               models.Deployments),

@@ -65,7 +65,8 @@ def openapi_document(routes: Iterable[Route], version: str) -> dict[str, Any]:
 def _operation(route: Route, names: dict[type[BaseModel], Any]) -> dict[str, Any]:
     answers = {str(route.status): _answer(route.status, route.produces, names[route.answer])}
     if route.or_lines is not None:
-        answers["200"] = _answer(200, NDJSON, names[route.or_lines])
+        lines = _answer(200, NDJSON, names[route.or_lines])
+        answers.setdefault("200", lines)["content"].update(lines["content"])
     usual = (403,) if route.public else (400, 401, 403)
     for status in sorted({*usual, *route.errors}):
         model = Health if route.answer is Health and status == 503 else ErrorAnswer

@@ -48,14 +48,17 @@ class Inspector(Protocol):
 class BridgeInspector:
     """Runs the bridge's ``inspect`` in its own process group, without our environment; the group is killed afterwards.
 
-    ``time_limit`` is in seconds. ``command`` comes before the arguments; tests pass another.
+    Both limits are in seconds; ``first_limit`` is for an environment of the function's own, where its packages may be
+    compiled meanwhile. ``command`` comes before the arguments; tests pass another.
     """
 
     def __init__(
         self,
         time_limit: float = 10.0,
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "dialback_bridge", "inspect"),
+        first_limit: float = 60.0,
     ) -> None:
+        self._first_limit = first_limit
         self._time_limit = time_limit
         self._command = command
 
@@ -68,18 +71,21 @@ class BridgeInspector:
         out, err = _Tail(), _Tail()
         try:
             command = self._command if python is None else _command(python)
-            code = await self._run([*command, *arguments], folder, config, out, err)
+            limit = self._time_limit if python is None else self._first_limit
+            code = await self._run([*command, *arguments], folder, _environment(folder, config), limit, out, err)
             return _verdict(code, out.text(), err.text())
         finally:
             out.close()
             err.close()
 
-    async def _run(self, command: Sequence[str], folder: Path, config: FunctionConfig, out: _Tail, err: _Tail) -> int:
+    async def _run(
+        self, command: Sequence[str], folder: Path, env: dict[str, str], limit: float, out: _Tail, err: _Tail
+    ) -> int:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=folder,
-                env=_environment(folder, config),
+                env=env,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=out.write_end,
                 stderr=err.write_end,
@@ -88,10 +94,10 @@ class BridgeInspector:
         except OSError as error:
             raise LaunchFailed(f"the bridge cannot be started to inspect the function: {error.strerror}") from error
         try:
-            async with asyncio.timeout(self._time_limit):
+            async with asyncio.timeout(limit):
                 return await process.wait()
         except TimeoutError as error:
-            raise InspectTimeout(f"importing the function took longer than {self._time_limit:g} seconds") from error
+            raise InspectTimeout(f"importing the function took longer than {limit:g} seconds") from error
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
