@@ -187,6 +187,29 @@ async def test_the_resolver_says_why_and_nothing_is_left(environments, function)
     assert names(environments.folder) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("greeting==  # oops", "Unexpected end of version specifier"), ("--bogus", "Unexpected '-'")],
+)
+async def test_a_line_that_is_no_requirement_is_named(environments, function, line: str, words: str) -> None:
+    function.write("deps/more.txt", "words\n")
+    function.write("requirements.txt", f"# first\n-r deps/more.txt\n\n{line}\n")
+    with pytest.raises(BuildFailed) as caught:
+        await function.provided(environments)
+    error = caught.value
+    assert words in error.message
+    assert "position" not in error.message
+    assert (error.file, error.line, error.source) == ("requirements.txt", 4, line)
+
+
+async def test_a_line_of_an_included_file_is_told_in_uvs_words(environments, function) -> None:
+    function.write("deps/more.txt", "words==\n")
+    function.write("requirements.txt", "-r deps/more.txt\n")
+    with pytest.raises(BuildFailed, match="Unexpected end of version specifier") as caught:
+        await function.provided(environments)
+    assert (caught.value.file, caught.value.line) == ("requirements.txt", None)
+
+
 async def test_an_old_websockets_is_refused_with_the_reason(environments, function) -> None:
     function.write("requirements.txt", "websockets==11.0\n")
     with pytest.raises(BuildFailed) as caught:
