@@ -272,7 +272,7 @@ async def test_an_installation_that_takes_too_long_is_ended_with_all_that_it_sta
     environments_with, function, tmp_path: Path
 ) -> None:
     pids = tmp_path / "pids"
-    text = f'if [ "$1" = pip ]; then sleep 600 & echo $! > {pids}; wait; fi'
+    text = f'if [ "$1" = pip ]; then setsid sleep 600 & echo $! > {pids}; wait; fi'
     environments = await environments_with(BuildLimits(seconds=3.0), uv=script(tmp_path / "uv", text))
     with pytest.raises(BuildTimeout, match="longer than 3 seconds") as caught:
         await function.write("requirements.txt", "x\n").provided(environments)
@@ -412,6 +412,27 @@ async def test_what_a_crash_left_does_not_count(environments_with, function) -> 
     assert names(again.folder) == [made.key]
     assert not (again.folder / "bridge-0").exists()
     assert (await function.provided(again)).usable
+
+
+async def test_a_build_that_outlived_a_crash_is_ended(environments_with) -> None:
+    environments = await environments_with()
+    staging = environments.folder / ".staging-1"
+    (staging / "tmp").mkdir(parents=True)
+    build = subprocess.Popen(
+        ["/bin/sh", "-c", "sleep 600"],
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": f"{staging}/tmp"},
+        start_new_session=True,
+    )
+    other = subprocess.Popen(["sleep", "600"], env={"PATH": "/usr/bin:/bin", "TMPDIR": str(staging.parent)})
+    try:
+        await environments_with()
+        assert await asyncio.to_thread(build.wait, BOUND) == -9
+        assert other.poll() is None
+        assert not staging.exists()
+    finally:
+        for process in (build, other):
+            process.kill()
+            process.wait()
 
 
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:

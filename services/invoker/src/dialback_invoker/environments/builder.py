@@ -22,6 +22,7 @@ from dialback_invoker.environments.program import Finished, Program
 from dialback_invoker.environments.requirements import Requirements
 from dialback_invoker.environments.resolver_words import cleaned, failure, is_noise
 from dialback_invoker.errors import BuildFailed, BuildTimeout, BuildTooLarge
+from dialback_invoker.launchers import proc
 from dialback_invoker.paths import from_os_error
 
 P = ParamSpec("P")
@@ -81,7 +82,7 @@ class Builder:
         except OSError as error:
             raise from_os_error(error, f"the environment {order.key} cannot be made") from error
         finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True))
+            await _to_its_end(sweep, staging)
 
     async def _build(self, order: Order, tree: Path, staging: Path, tell: Tell) -> Environment:
         source, made = staging / "source", staging / "environment"
@@ -183,6 +184,12 @@ class Builder:
         shutil.rmtree(final, ignore_errors=True)  # one whose Python is gone
         made.rename(final)
         return environment
+
+
+def sweep(staging: Path) -> None:
+    """End whatever still builds in ``staging``, also what has left its process group, and remove it. Blocks."""
+    proc.kill_all(lambda: proc.marked(staging, "TMPDIR"))
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 async def _to_its_end(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
