@@ -19,6 +19,8 @@ from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
 from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.dispatch import Dispatch
+from dialback_invoker.environments.builder import BuildLimits
+from dialback_invoker.environments.environments import Environments
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
 from dialback_invoker.launchers.environment import COMMAND
@@ -35,6 +37,7 @@ from dialback_invoker.receiver import Receiver
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
 from dialback_invoker.settings import InvokerSettings, TcpAddress
+from dialback_invoker.store.port import Retention
 from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.tickets import Tickets
 from dialback_invoker.trace import Invocation
@@ -113,7 +116,7 @@ class InvokerService:
         self.run.link_socket.unlink(missing_ok=True)
         self._launcher = launcher
 
-        store = await SqliteStore.open(self.data.database)
+        store = await SqliteStore.open(self.data.database, Retention(deployments=self.settings.keep_deployments))
         self._undo.append(store.close)
         self._recorder = Recorder(store)
         self._details = DetailBudget()
@@ -134,6 +137,8 @@ class InvokerService:
         self._admission = Admission(queue=settings.queue, in_flight=settings.in_flight)
         self._receiver = Receiver(pending, budget=self._budget)
         callback_url, allow = await self._open_receiver()
+        limits = BuildLimits(settings.build_seconds, settings.build_bytes)
+        self._environments = Environments(self.data.environments, limits=limits)
         self._pools = Pools(
             self.data,
             launcher,
@@ -141,6 +146,8 @@ class InvokerService:
             on_log=self._on_log,
             on_change=self._on_worker,
             on_start=self._metrics.worker_started,
+            python_of=self._environments.python_of,
+            on_gone=self._on_pool_gone,
         )
         self.registry.listen(
             on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
@@ -197,7 +204,15 @@ class InvokerService:
                 raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
 
     async def _start_control(self, store: SqliteStore) -> None:
-        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=BridgeInspector())
+        self._deployer = deployer = Deployer(
+            data=self.data,
+            store=store,
+            registry=self.registry,
+            inspector=BridgeInspector(),
+            environments=self._environments,
+            running=lambda: self._pools.deployments,
+        )
+        self._undo.append(deployer.close)
         await deployer.load()
         token = await ControlToken.load(self.data.control_token, store)
         self.view = View(
@@ -283,6 +298,9 @@ class InvokerService:
     def _on_worker(self, worker: Worker) -> None:
         if worker.state is State.DEAD:
             self._receiver.drop_worker(worker.id)
+
+    def _on_pool_gone(self) -> None:
+        self._deployer.collector.soon()
 
     def _on_log(self, line: LogLine) -> None:
         self._logs.append(
