@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dialback.commands.dev import dev
 from dialback.commands.functions import deploy, ls, ps, rm
 from dialback.commands.invoke import invoke
 from dialback.commands.logs import logs
@@ -73,6 +74,7 @@ app = typer.Typer(
 
 SERVING, FUNCTIONS, WATCHING = "Serving", "Functions", "Watching"
 app.command(cls=Command, rich_help_panel=SERVING)(up)
+app.command(cls=Command, rich_help_panel=SERVING)(dev)
 app.add_typer(serve, name="serve", rich_help_panel=SERVING)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(deploy)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ls)

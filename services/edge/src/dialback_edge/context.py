@@ -9,6 +9,7 @@ from dialback_wire.ids import RANDOM_BYTES, new_id
 from dialback_wire.randomness import Randomness
 
 from .access_log import AccessLog, no_log
+from .hooks import Hooks
 from .settings import EdgeSettings
 from .tracing import Tracer
 from .upstream import Upstream
@@ -28,6 +29,7 @@ class EdgeContext:
     upstream: Upstream
     log: AccessLog = no_log
     tracer: Tracer | None = None
+    hooks: Hooks = field(default_factory=Hooks)
     draining: bool = False
     connections: set["ClientConnection"] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)

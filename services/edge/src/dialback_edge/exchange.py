@@ -16,9 +16,9 @@ from dialback_wire.stream import Stream
 from .access_log import AccessRecord
 from .client_socket import Hold
 from .context import EdgeContext, fresh_id
-from .error_pages import error_answer
 from .errors import Rejected, UpstreamUnavailable
 from .forwarded import relayed_fields
+from .hooks import BodyFilter
 from .http_parser import ALLOW
 from .own_answers import own_answer
 from .request_head import RequestHead
@@ -45,6 +45,7 @@ class Exchange(BaseSink):
         "_bytes_out",
         "_connection",
         "_edge",
+        "_filter",
         "_head_after",
         "_head_status",
         "_id",
@@ -74,6 +75,7 @@ class Exchange(BaseSink):
         self._span: RequestSpan | None = None
         self._stream: Stream | None = None
         self._writer = ResponseWriter(request)
+        self._filter: BodyFilter | None = None
         self._head_status = 0
         self._head_after: float | None = None
         self._bytes_in = 0
@@ -198,7 +200,7 @@ class Exchange(BaseSink):
         if self.over:
             return
         try:
-            self._send_head(head, close=self._connection.must_close(final=False))
+            self._send_head(self._filtered(head), close=self._connection.must_close(final=False))
         except StreamViolation as violation:
             self._cancel(Reason.PROTOCOL, str(violation))
             self._fail(
@@ -211,11 +213,12 @@ class Exchange(BaseSink):
             return
         writer = self._writer
         connection = self._connection
-        out = writer.data(data)
+        shown = data if self._filter is None else self._filter.data(data)
+        out = writer.data(shown)
         if out:
             if self._span is not None and not self._bytes_out:
                 self._span.first_byte()
-            self._bytes_out += len(data)
+            self._bytes_out += len(shown)
             connection.socket.write(out)
         stream = self._stream
         assert stream is not None
@@ -246,7 +249,7 @@ class Exchange(BaseSink):
             self._fail(status, code, message, log=log, retry_after=end.retry_after, detail=end.detail)
         elif end.verdict is not Verdict.OK:
             self._truncate(log_code(end, head_sent=True), end.detail or end.code)
-        elif (tail := self._writer.finish(self._trailers)) is None:
+        elif (tail := self._tail()) is None:
             self._truncate("FD", f"{self._writer.remaining} bytes of Content-Length are missing")
         else:
             self._connection.socket.write(tail)
@@ -308,6 +311,24 @@ class Exchange(BaseSink):
         self._head_status = head.status
         self._head_after = self._connection.now() - self._started
 
+    def _filtered(self, head: Head) -> Head:
+        """The head as the hook wants it, if it wants anything."""
+        assert self._request is not None
+        found = self._edge.hooks.filter(self._request, head)
+        if found is None:
+            return head
+        head, self._filter = found
+        return head
+
+    def _tail(self) -> bytes | None:
+        """What ends a complete answer; None when bytes of Content-Length are missing."""
+        last = b"" if self._filter is None else self._filter.end()
+        out = self._writer.data(last) if last else b""
+        if out:
+            self._bytes_out += len(last)
+        tail = self._writer.finish(self._trailers)
+        return None if tail is None else out + tail
+
     def _answer(self, head: Head, body: bytes, log: str = "--", detail: str = "") -> None:
         """A whole answer of the edge's own."""
         self._send_head(head, close=self._connection.must_close(final=True))
@@ -325,7 +346,8 @@ class Exchange(BaseSink):
         accept = b"" if self._request is None else self._request.accept
         extra = ((b"allow", ALLOW),) if status == 405 else ()
         self._writer = ResponseWriter(self._request)
-        head, body = error_answer(status, code, message, self._id, accept=accept, retry_after=retry_after, extra=extra)
+        page = self._edge.hooks.error_page
+        head, body = page(status, code, message, self._id, accept=accept, retry_after=retry_after, extra=extra)
         self._answer(head, body, log=log, detail=detail)
 
     def _finish_bodyless(self) -> None:

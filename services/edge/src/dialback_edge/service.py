@@ -12,6 +12,7 @@ from dialback_wire.metrics import Reading
 from .access_log import AccessLog, AccessRecord, no_log
 from .connection import ClientConnection
 from .context import EdgeContext
+from .hooks import Hooks
 from .listener import Listener
 from .metrics import EdgeMetrics
 from .settings import EdgeSettings
@@ -26,10 +27,15 @@ class EdgeService:
     """The public front. `start`, then `drain`, then `stop`; each once, on the loop it belongs to."""
 
     def __init__(
-        self, settings: EdgeSettings, upstream: Upstream, log: AccessLog = no_log, tracer: Tracer | None = None
+        self,
+        settings: EdgeSettings,
+        upstream: Upstream,
+        log: AccessLog = no_log,
+        tracer: Tracer | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self._metrics = EdgeMetrics()
-        self._context = EdgeContext(settings, upstream, _both(self._metrics.count, log), tracer)
+        self._context = EdgeContext(settings, upstream, _both(self._metrics.count, log), tracer, hooks or Hooks())
         self._listener = Listener(
             self._connect,
             lambda: len(self._context.connections),

@@ -150,6 +150,12 @@ class Pool:
             self._settle_all()
             raise
 
+    async def warm(self) -> None:
+        """Return when a worker is ready, starting one if there is none. Raises LaunchFailed, or Overloaded when the
+        pool is retired.
+        """
+        (await self.lease(lambda _: None)).release()
+
     async def retire(self) -> None:
         """The deployment was superseded: no new requests; who waits is still served, then the workers stop. Does
         not wait.
@@ -157,12 +163,12 @@ class Pool:
         self._retired = True
         self._settle_all()
 
-    async def stop(self, grace: float) -> None:
-        """Lets leases end for ``grace`` seconds, then kills. Who waits is refused at once. Returns when nothing is
-        left.
+    async def stop(self, grace: float, *, code: str = "stopping") -> None:
+        """Lets leases end for ``grace`` seconds, then kills. Who waits is refused at once, with ``code``. Returns when
+        nothing is left.
         """
         self._retired = True
-        self._refuse_all(lambda: Overloaded(f"{self.spec.function} is being stopped", code="stopping"))
+        self._refuse_all(lambda: Overloaded(f"{self.spec.function} is being stopped", code=code))
         for task in tuple(self._launches.values()):
             task.cancel()
         self._settle_all()

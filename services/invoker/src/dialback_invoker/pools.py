@@ -1,7 +1,7 @@
 """The pools of all deployments: made when first asked for, retired when a deployment is superseded or removed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerPython, WorkerSpec
@@ -60,9 +60,16 @@ class Pools:
 
     def retire(self, deployment: Deployment) -> None:
         """No new work for this deployment; its workers stop when theirs is done."""
+        self._leave(deployment, self._see_off)
+
+    def discard(self, deployment: Deployment) -> None:
+        """The same for a version that never served: a worker that still starts is ended, who waits goes elsewhere."""
+        self._leave(deployment, lambda pool: pool.stop(0.0, code="retired"))
+
+    def _leave(self, deployment: Deployment, end: Callable[[Pool], Coroutine[None, None, None]]) -> None:
         pool = self._pools.pop(deployment.id, None)
         if pool is not None:
-            task = asyncio.get_running_loop().create_task(self._see_off(pool))
+            task = asyncio.get_running_loop().create_task(end(pool))
             self._retiring[task] = pool
             task.add_done_callback(self._gone)
 

@@ -5,6 +5,8 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,16 +17,20 @@ from dialback_invoker.control.access import ControlToken
 from dialback_invoker.control.app import create_app
 from dialback_invoker.control.ports import Services
 from dialback_invoker.control.server import ControlServer
+from dialback_invoker.deploy import spare_inspection
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
 from dialback_invoker.detail_budget import DetailBudget
+from dialback_invoker.development import Development
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.environments.builder import BuildLimits
 from dialback_invoker.environments.environments import Environments
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
+from dialback_invoker.launchers.debugged import DebuggedLauncher
 from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
+from dialback_invoker.launchers.spares import Spares
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
 from dialback_invoker.logs import LogBook
@@ -36,6 +42,7 @@ from dialback_invoker.pools import Pools
 from dialback_invoker.receiver import Receiver
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
+from dialback_invoker.rollout import Rollout, patient
 from dialback_invoker.settings import InvokerSettings, TcpAddress
 from dialback_invoker.store.port import Retention
 from dialback_invoker.store.sqlite import SqliteStore
@@ -56,6 +63,8 @@ log = logging.getLogger("dialback.invoker")
 OnEnded = Callable[[dict[str, object]], None]
 
 _STOP_SECONDS = 2.0
+_PATIENT_INSPECTION = 60.0
+"""Seconds that importing a function may take under `dialback dev`."""
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -70,15 +79,20 @@ class InvokerService:
         worker_command: Sequence[str] | None = None,
         exposition: Exposition | None = None,
         tracer: Tracer | None = None,
+        development: Development | None = None,
     ) -> None:
         """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise.
         `worker_command`: what runs as a worker, instead of the bridge. `exposition`: to which the invoker's numbers are
-        added. `tracer`: begins the spans of invocations, where traces are configured.
+        added. `tracer`: begins the spans of invocations, where traces are configured. `development`: what
+        `dialback dev` wants.
         """
         self.settings = settings
         self._on_ended = on_ended
         self._worker_command = worker_command or COMMAND
         self._tracer = tracer
+        self._development = development
+        self.rollout: Rollout | None = None
+        """Which versions serve; None: those that are active."""
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
         self.control_url = ""
@@ -109,7 +123,13 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        launcher = ProcessLauncher(self.run.root, command=self._worker_command)
+        if self._development is None:
+            launcher = ProcessLauncher(self.run.root, command=self._worker_command)
+        else:
+            self._spares = Spares(self._development.imports)
+            self._undo.append(lambda: asyncio.to_thread(self._spares.close))
+            debugging = asdict(self._development.debugging)
+            launcher = DebuggedLauncher(self.run.root, self._worker_command, self._spares, debugging)
         self._undo.append(launcher.close)
         await launcher.sweep()
         self.run.receiver_socket.unlink(missing_ok=True)
@@ -149,12 +169,15 @@ class InvokerService:
             python_of=self._environments.python_of,
             on_gone=self._on_pool_gone,
         )
-        self.registry.listen(
-            on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
-            on_remove=self._pools.retire,
-        )
+        if self._development is None:
+            self.registry.listen(
+                on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
+                on_remove=self._pools.retire,
+            )
+        else:
+            self.rollout = Rollout(self.registry, self._pools, patient)
         self.dispatch = Dispatch(
-            self.registry,
+            self.rollout or self.registry,
             self._pools.of,
             pending,
             self._admission,
@@ -204,16 +227,21 @@ class InvokerService:
                 raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
 
     async def _start_control(self, store: SqliteStore) -> None:
+        inspector = BridgeInspector()
+        if self._development is not None:
+            inspector = BridgeInspector(_PATIENT_INSPECTION, begin=partial(spare_inspection.begin, self._spares))
         self._deployer = deployer = Deployer(
             data=self.data,
             store=store,
             registry=self.registry,
-            inspector=BridgeInspector(),
+            inspector=inspector,
             environments=self._environments,
             running=lambda: self._pools.deployments,
         )
         self._undo.append(deployer.close)
         await deployer.load()
+        if self.rollout is not None:
+            self.rollout.listen()
         token = await ControlToken.load(self.data.control_token, store)
         self.view = View(
             self.dispatch,
@@ -282,6 +310,9 @@ class InvokerService:
         """Stop everything now; nothing is left but the data folder."""
         if hasattr(self, "dispatch"):
             self.dispatch.draining = True
+            if self._development is not None:
+                # A worker at a breakpoint answers nothing, and nobody wants to wait for it.
+                await self._pools.stop(0.0)
             await self.dispatch.abort()
             await self._pools.stop(0.0)
         while self._undo:
@@ -303,9 +334,12 @@ class InvokerService:
         self._deployer.collector.soon()
 
     def _on_log(self, line: LogLine) -> None:
+        text = redact(line.line)
+        if self._development is not None:
+            self._development.on_line(replace(line, line=text))
         self._logs.append(
             line.function,
-            redact(line.line),
+            text,
             worker=line.worker,
             invocation=line.invocation,
             stream=line.stream,
