@@ -18,6 +18,7 @@ from dialback_invoker.lease import Answer, Lease, Response, WorkerDied
 from dialback_invoker.outcome import Failure, Outcome
 from dialback_invoker.pending import PendingTable
 from dialback_invoker.pool import Pool
+from dialback_invoker.recorded_request import BodyRoom
 from dialback_invoker.routing import Route
 from dialback_invoker.runtime_api import FunctionError
 from dialback_invoker.timeline import Timeline
@@ -47,6 +48,8 @@ class Ticket:
     function: str
     mode: str
     watch: Callable[[Invocation], None]
+    deployment: Deployment | None = None
+    """The version that is to answer; None: the active one."""
 
 
 class Directory(Protocol):
@@ -56,7 +59,9 @@ class Directory(Protocol):
 
 
 class Dispatch:
-    """Takes requests from links and sees each through. `pool_of` gives the workers of a deployment."""
+    """Takes requests from links and sees each through. `pool_of` gives the workers of an active deployment, `visit`
+    those of another that a ticket asks for.
+    """
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class Dispatch:
         callback_url: str,
         record: Callable[[Invocation], None],
         redeem: Callable[[str], Ticket | None],
+        visit: Callable[[Deployment], Pool],
         default: str | None = None,
         queue_seconds: float = 30.0,
     ) -> None:
@@ -78,6 +84,8 @@ class Dispatch:
         self._callback_url = callback_url
         self._record = record
         self._redeem = redeem
+        self._visit = visit
+        self._bodies = BodyRoom()
         self._default = default
         self._queue_seconds = queue_seconds
         self._tasks: dict[asyncio.Task[None], Invocation] = {}
@@ -138,13 +146,17 @@ class Dispatch:
             exchange.fail(Failure(Verdict.ERROR, "I", 500, "internal_error", type(error).__name__, CancelReason.KILLED))
         invocation.outcome = await exchange.outcome
         self._record(invocation)
+        if invocation.body is not None:
+            self._bodies.give_back(len(invocation.body))
         exchange.let_go()
 
     async def _serve(self, invocation: Invocation, exchange: Exchange) -> None:
-        route, mode = self._route(invocation)
-        deployment = self._find(route.function)
+        route, ticket = self._route(invocation)
+        deployment, visiting = self._find(route.function), False
+        if ticket is not None and ticket.deployment is not None and ticket.deployment.id != deployment.id:
+            deployment, visiting = ticket.deployment, True
         config = deployment.config
-        invocation.function, invocation.mode = deployment.function, mode or config.mode
+        invocation.function, invocation.mode = deployment.function, config.mode if ticket is None else ticket.mode
         exchange.on_disconnect, exchange.linger_seconds = config.on_disconnect, config.linger_seconds
         exchange.tells_errors = config.errors == "detailed"
         exchange.begin(config.timeouts)
@@ -153,7 +165,9 @@ class Dispatch:
         body: bytes | None = None
         if plan == payload.BODY_INLINE:
             body = await _unless_over(exchange, exchange.upload.whole(limit))
-        lease = await self._lease(invocation, exchange, deployment)
+            if self._bodies.take(len(body)):
+                invocation.body = body
+        lease = await self._lease(invocation, exchange, deployment, visiting)
         try:
             event = self._stamp(invocation, exchange, route, body, plan)
             self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
@@ -162,20 +176,20 @@ class Dispatch:
             self._pending.end(invocation.request.id)
             lease.release()
 
-    def _route(self, invocation: Invocation) -> tuple[Route, str]:
-        """Where the request goes, and the mode if a ticket says it."""
+    def _route(self, invocation: Invocation) -> tuple[Route, Ticket | None]:
+        """Where the request goes, and its ticket if it has one."""
         request = invocation.request
         found = routing.route(request, self._default)
         if found is None:
             raise NotFound("no function is named; ask for /@NAME/ or NAME.localhost", code="no_function_named")
         text = first(request.fields, RUN_TICKET)
         if text is None:
-            return found, ""
+            return found, None
         ticket = self._redeem(text.decode("latin-1"))
         if ticket is None or ticket.function.lower() != found.function.lower():
             raise Forbidden("the run ticket is unknown, used up or for another function", code="bad_ticket")
         ticket.watch(invocation)
-        return found, ticket.mode
+        return found, ticket
 
     def _find(self, function: str) -> Deployment:
         deployment = self._directory.resolve(function)
@@ -183,12 +197,12 @@ class Dispatch:
             raise NotFound(f"no function named {function!r}", code="function_not_found")
         return deployment
 
-    async def _lease(self, invocation: Invocation, exchange: Exchange, deployment: Deployment) -> Lease:
+    async def _lease(self, invocation: Invocation, exchange: Exchange, deployment: Deployment, visiting: bool) -> Lease:
         """A worker's slot. The wait ends with the client's patience, and with the queue's."""
         exchange.phase = "Q"
         while True:
             invocation.deployment = deployment.id
-            pool = self._pool_of(deployment)
+            pool = self._visit(deployment) if visiting else self._pool_of(deployment)
             try:
                 lease = pool.lease_now(exchange.timeline.mark)
                 if lease is None:
@@ -198,6 +212,8 @@ class Dispatch:
                 following = self._find(deployment.function)
                 if error.code != "retired" or following is deployment:
                     raise
+                if visiting:
+                    continue
                 # Superseded between the look and the lease. No worker was asked, so this is no retry.
                 deployment = following
                 continue

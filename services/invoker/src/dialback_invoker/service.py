@@ -17,6 +17,7 @@ from dialback_invoker.control.ports import Services
 from dialback_invoker.control.server import ControlServer
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
@@ -37,6 +38,7 @@ from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.tickets import Tickets
 from dialback_invoker.trace import Invocation
 from dialback_invoker.view import View
+from dialback_invoker.watchers import Watchers
 from dialback_invoker.worker import Worker
 from dialback_invoker.worker_state import State
 from dialback_wire import payload
@@ -107,6 +109,8 @@ class InvokerService:
         self._recorder = Recorder(store)
         self._details = DetailBudget()
         self._logs = LogBook(store)
+        self._watchers = Watchers()
+        self._logs.listen(self._watchers.line)
         self._recorder.start()
         await self._logs.start()
         self._undo += [self._recorder.close, self._logs.close]
@@ -124,8 +128,8 @@ class InvokerService:
         callback_url, allow = await self._open_receiver()
         self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
         self.registry.listen(
-            on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
-            on_remove=self._pools.retire,
+            on_activate=self._on_activate,
+            on_remove=self._on_remove,
         )
         self.dispatch = Dispatch(
             self.registry,
@@ -135,6 +139,7 @@ class InvokerService:
             callback_url=callback_url,
             record=self._record,
             redeem=self._tickets.redeem,
+            visit=self._pools.visit,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
         )
@@ -187,12 +192,13 @@ class InvokerService:
             data_dir=str(self.data.root),
             public_url=lambda: self.public_url or self.link.advertised,
         )
-        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs)
+        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs, self._watchers)
         control = self.settings.control
         server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)
+        self._undo.append(self._watchers.close)
         self.control_url = self.view.control_url = f"http://{_bracketed(control.host)}:{port}"
         self.control_token = self.data.control_token.read_text().strip()
 
@@ -258,7 +264,17 @@ class InvokerService:
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
+    def _on_activate(self, old: Deployment | None, new: Deployment) -> None:
+        self._pools.end_visits(new.function)
+        if old is not None:
+            self._pools.retire(old)
+
+    def _on_remove(self, old: Deployment) -> None:
+        self._pools.end_visits(old.function)
+        self._pools.retire(old)
+
     def _on_worker(self, worker: Worker) -> None:
+        self._watchers.worker_changed()
         if worker.state is State.DEAD:
             self._receiver.drop_worker(worker.id)
 
@@ -275,8 +291,11 @@ class InvokerService:
     def _record(self, invocation: Invocation) -> None:
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._tickets.ended(invocation)
-        if self._on_ended is not None:
-            self._on_ended(invocation.summary())
+        if self._on_ended is not None or self._watchers:
+            summary = invocation.summary()
+            self._watchers.ended(summary)
+            if self._on_ended is not None:
+                self._on_ended(summary)
 
 
 def _bracketed(host: str) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from dialback_invoker.recorded_request import REDACTED, is_secret
 from dialback_invoker.routing import Route
 from dialback_wire import payload
 from dialback_wire.fields import RUN_TICKET
@@ -126,8 +127,13 @@ def encode(stamped: dict[str, object]) -> bytes:
 
 
 def shown(stamped: dict[str, object]) -> dict[str, object]:
-    """The event as a trace may show it: the token redacted, a long body cut."""
+    """The event as a trace may show it: token and credentials redacted, a long body cut."""
     visible = dict(stamped)
+    headers = stamped["headers"]
+    if isinstance(headers, dict) and any(map(is_secret, headers)):
+        visible["headers"] = {name: REDACTED if is_secret(name) else value for name, value in headers.items()}
+    if "cookies" in stamped:
+        visible["cookies"] = [REDACTED]
     callback = visible.get(payload.KEY)
     if isinstance(callback, dict):
         visible[payload.KEY] = {**callback, "token": redact(str(callback["token"]))}
