@@ -119,6 +119,7 @@ async def test_no_width_scrolls_sideways(page: Page, control: Control, width: in
     await enter(page, control)
     await race(page)
     assert await page.eval("document.documentElement.scrollWidth") <= width
-    await page.click("#invocations button")
-    await page.until("document.querySelector('dialog[open] .waterfall')")
+    await page.until("document.querySelector('#invocations a')")
+    await page.click("#invocations a")
+    await page.until("document.querySelector('#invocation-waterfall .waterfall')")
     assert await page.eval("document.documentElement.scrollWidth") <= width

@@ -50,7 +50,7 @@ def event_routes(services: Services) -> list[Route]:
             response = web.StreamResponse(headers={"Content-Type": SSE})
             await response.prepare(request)
             await _follow(services, watcher, response)
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):
             if request.transport is not None:
                 request.transport.abort()
         finally:
