@@ -109,6 +109,7 @@ async def take_all(browser: Browser, platform: Platform, folder: Path) -> None:
         await platform.ask("/@lambda-stream/")
     await platform.ask("/@hello/nothing/here")
     await platform.ask("/@no-such-function/")
+    await platform.ask("/@chat/")
     recorded = await platform.ask(
         "/@chat/v1/chat/completions", "POST", json=question, headers={"authorization": "Bearer sk-1"}
     )
@@ -152,12 +153,10 @@ async def live(browser: Browser, platform: Platform) -> None:
         await see(page, "#/invocations", three)
         await page.picture(IMAGES / "invocations.png")
         await see(page, "#/functions/chat", "document.querySelector('#function-deployments code')")
-        await page.picture(IMAGES / "function-dark.png")
+        await page.picture(IMAGES / "function.png")
     async with opened(browser, platform, 360, 780, dark=True) as page:
         await see(page, "#/invocations", three)
         await page.picture(IMAGES / "phone-dark.png")
-        await see(page, "#/workers", "document.querySelector('#workers code')")
-        await page.picture(IMAGES / "phone-workers.png")
 
 
 async def redeploy(platform: Platform, folder: Path) -> None:

@@ -11,6 +11,7 @@ import typer
 from dialback.commands.functions import deploy, ls, ps, rm
 from dialback.commands.invoke import invoke
 from dialback.commands.logs import logs
+from dialback.commands.replay import replay
 from dialback.commands.serve import serve, up
 from dialback.commands.trace import compare, trace
 from dialback.errors import INTERRUPTED, OK, OutputClosed
@@ -81,6 +82,7 @@ app.command(cls=Command, rich_help_panel=FUNCTIONS)(logs)
 app.command(cls=Command, rich_help_panel=WATCHING)(invoke)
 app.command(cls=Command, rich_help_panel=WATCHING)(trace)
 app.command(cls=Command, rich_help_panel=WATCHING)(compare)
+app.command(cls=Command, rich_help_panel=WATCHING)(replay)
 
 
 def print_version(wanted: bool = True) -> None:

@@ -56,7 +56,7 @@ def replay_routes(services: Services) -> list[Route]:
 
 
 async def _recorded(services: Services, invocation: str) -> Trace:
-    if services.platform.live_invocation(invocation) is not None:
+    if invocation != "last" and services.platform.live_invocation(invocation) is not None:
         raise Conflict("this invocation still runs; it can be replayed once it is over", code="still_running")
     await services.recorder.flush()
     trace = await services.store.invocation(invocation) if invocation == "last" or is_id(invocation) else None

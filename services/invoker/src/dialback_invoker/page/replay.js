@@ -159,7 +159,7 @@ export class Replay {
       el("details", null, el("summary", null, "The answer to the replay"), el("pre", { tabindex: 0, role: "region", "aria-label": "Answer" }, text || "No body.")),
       el("p", { class: "quiet" }, "It was recorded too: ", again, "."),
     );
-    say(byId("replay-said"), summary(measures, after));
+    say(byId("replay-said"), summary(measures, before, after));
   }
 }
 
@@ -176,8 +176,9 @@ function row(name, { before, after, difference }) {
   return el("tr", { "data-measure": name }, el("th", { scope: "row" }, word), ...cells);
 }
 
-function summary({ first_byte_ms: first }, after) {
-  const cold = after.cold ? " A worker was started for it." : "";
+function summary({ first_byte_ms: first }, before, after) {
+  const only = after.cold ? "now" : "then";
+  const cold = before.cold === after.cold ? "" : ` A worker had to be started ${only}.`;
   if (first?.difference === undefined) return `The request was made again.${cold}`;
   const words = first.difference < 0 ? "sooner than then" : "later than then";
   return `First byte after ${ms(first.after)}, ${ms(Math.abs(first.difference))} ${words}.${cold}`;
