@@ -96,7 +96,13 @@ async def test_the_workers_of_a_visited_deployment_go_with_the_next_activation(n
     await eventually(empty)
 
 
-async def test_a_streamed_body_is_not_kept_and_a_short_one_is(node: Node) -> None:
+async def test_a_streamed_body_is_not_kept_a_short_one_is_and_none_where_none_is_wanted(node: Node) -> None:
+    await node.deploy("quiet", CODE.replace(b"VERSION", b'b"q"'), record_bodies=False)
+    answer = await node.http.post("/@quiet/", content=b"do not keep this", headers={"content-type": "text/plain"})
+    assert answer.text.endswith("do not keep this")
+    trace = await node.trace(answer.headers["x-dialback-id"])
+    assert trace["request"]["body_kept"] is False
+    assert "keep this" not in json.dumps(trace)
     for body, kept in ((b"x" * 65_536, True), (b"x" * 65_537, False)):
         answer = await node.http.post("/@f/", content=body)
         trace = await node.trace(answer.headers["x-dialback-id"])

@@ -165,11 +165,12 @@ class Dispatch:
         body: bytes | None = None
         if plan == payload.BODY_INLINE:
             body = await _unless_over(exchange, exchange.upload.whole(limit))
-            if self._bodies.take(len(body)):
+            if config.record_bodies and self._bodies.take(len(body)):
                 invocation.body = body
         lease = await self._lease(invocation, exchange, deployment, visiting)
         try:
             event = self._stamp(invocation, exchange, route, body, plan)
+            invocation.payload = stamp.shown(event, bodies=config.record_bodies)
             self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
             await self._join(exchange, lease, config.timeouts.total)
         finally:
@@ -245,9 +246,7 @@ class Dispatch:
         if invocation.mode != "buffered":
             token = self._pending.mint(request.id, invocation.worker, exchange)
             callback = stamp.Callback(self._callback_url, token, plan, request.body_length)
-        event = stamp.event(request, route, body, callback)
-        invocation.payload = stamp.shown(event)
-        return event
+        return stamp.event(request, route, body, callback)
 
     def _hand_over(
         self, invocation: Invocation, exchange: Exchange, lease: Lease, event: dict[str, object], total: float

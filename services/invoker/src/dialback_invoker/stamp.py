@@ -126,8 +126,8 @@ def encode(stamped: dict[str, object]) -> bytes:
     return _encode(stamped)
 
 
-def shown(stamped: dict[str, object]) -> dict[str, object]:
-    """The event as a trace may show it: token and credentials redacted, a long body cut."""
+def shown(stamped: dict[str, object], *, bodies: bool = True) -> dict[str, object]:
+    """The event as a trace may show it: token and credentials redacted, a long body cut, or left out."""
     visible = dict(stamped)
     headers = stamped["headers"]
     if isinstance(headers, dict) and any(map(is_secret, headers)):
@@ -138,7 +138,9 @@ def shown(stamped: dict[str, object]) -> dict[str, object]:
     if isinstance(callback, dict):
         visible[payload.KEY] = {**callback, "token": redact(str(callback["token"]))}
     body = visible.get("body")
-    if isinstance(body, str) and len(body) > _SHOWN_BODY:
+    if isinstance(body, str) and not bodies:
+        visible["body"] = f"({len(body)} characters, not recorded)"
+    elif isinstance(body, str) and len(body) > _SHOWN_BODY:
         visible["body"] = f"{body[:_SHOWN_BODY]}... ({len(body)} characters)"
     return visible
 
