@@ -6,7 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
+from dialback_invoker.control import events
 from dialback_invoker.control.ports import WorkerFacts
+from dialback_invoker.store.port import LogLine
 
 Event = tuple[str, dict[str, Any]]
 
@@ -129,6 +133,23 @@ async def test_the_streams_end_when_the_platform_stops(control: Any) -> None:
         control.services.watchers.close()
         while await stream.next() is not None:
             pass
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_holds_little(
+    control: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PATIENCE", 0.2)
+    monkeypatch.setattr(events, "PAUSE", 0.01)
+    reader, writer = await asyncio.open_connection(*control.session._base_url.raw_authority.split(":"), limit=1024)
+    head = f"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {control.token}\r\n\r\n"
+    writer.write(head.encode())
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    async with asyncio.timeout(20):
+        while control.services.watchers:
+            for _ in range(500):
+                control.services.watchers.line(LogLine(1, 1.0, "chat", "", "", "stdout", "INFO", "x" * 8000))
+            await asyncio.sleep(0.01)
+    writer.close()
 
 
 async def test_without_a_token_nothing_is_told(control: Any) -> None:

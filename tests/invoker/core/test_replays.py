@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from dialback_invoker.deployment import Deployment
+from dialback_invoker.pool import Pool
+
 from .node import Node, eventually
 
 Made = Callable[[Node], Awaitable[Any]]
@@ -94,6 +97,27 @@ async def test_the_workers_of_a_visited_deployment_go_with_the_next_activation(n
         return not await node.workers()
 
     await eventually(empty)
+
+
+async def test_a_visit_that_ends_before_a_worker_was_found_begins_again(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _ = await deployments(node)
+    identity = (await node.http.get("/@f/")).headers["x-dialback-id"]
+    await node.trace(identity)
+    pools, asked = node.invoker._pools, []
+
+    def visit(deployment: Deployment) -> Pool:
+        pool = pools.visit(deployment)
+        asked.append(pool)
+        if len(asked) == 1:
+            pools.end_visits("f")
+        return pool
+
+    monkeypatch.setattr(node.invoker.dispatch, "_visit", visit)
+    told = await replayed(node, identity, deployment=old)
+    assert told["trace"]["deployment"] == old
+    assert len({id(pool) for pool in asked}) == 2
 
 
 async def test_a_streamed_body_is_not_kept_a_short_one_is_and_none_where_none_is_wanted(node: Node) -> None:
