@@ -38,6 +38,8 @@ class Fake:
         self.traces: dict[str, Json] = {}
         self.replays: list[Json] = []
         self.replay: Story | None = None
+        self.missed = 0
+        """What `ended` and `log` say was missed."""
         self.watching = 0
         """How many event streams are open."""
         self._broken = 0
@@ -74,8 +76,9 @@ class Fake:
         await response.prepare(request)
         try:
             await self.stories[asked["function"]](Run(asked, response))
-        except ConnectionResetError:
+        except (ConnectionResetError, asyncio.CancelledError):
             self.stopped.set()  # the page pressed Stop
+            raise
         self.invocations.insert(
             0, invocation(asked["function"], asked["mode"], path=asked["path"], method=asked["method"])
         )
@@ -159,9 +162,9 @@ class Fake:
             new = [one for one in self.invocations if ended.get(one["id"]) != one]
             if new:
                 ended |= {one["id"]: one for one in new}
-                await told.send("ended", invocations=new[::-1], missed=0)
+                await told.send("ended", invocations=new[::-1], missed=self.missed)
             if len(self.lines) > count:
-                await told.send("log", lines=self.lines[count:], missed=0)
+                await told.send("log", lines=self.lines[count:], missed=self.missed)
                 count = len(self.lines)
             await asyncio.sleep(0.02)
 

@@ -136,6 +136,17 @@ async def test_a_flood_of_lines_stays_bounded(page: Page, fake: Fake, fake_contr
     assert await page.eval("document.querySelectorAll('#all-logs li').length") <= 500
 
 
+async def test_what_was_too_fast_to_be_told_is_said(page: Page, fake: Fake, fake_control: Control) -> None:
+    await opened(page, fake_control, "#/logs")
+    await page.until("document.querySelector('#all-logs .quiet')")
+    fake.missed = 1234
+    fake.lines.append(line(9, "the next"))
+    fake.invocations.append(invocation("words", id="01a"))
+    await page.until("document.querySelector('#all-logs').textContent.includes('1,234 lines came too fast')")
+    await visit(page, "#/invocations")
+    await page.until("document.querySelector('#ended-missed').textContent.startsWith('and 1,234 more')")
+
+
 async def test_workers_are_shown_by_their_state(page: Page, fake: Fake, fake_control: Control) -> None:
     await opened(page, fake_control, "#/workers")
     await page.until("document.querySelector('#workers').textContent.includes('scaled to zero')")

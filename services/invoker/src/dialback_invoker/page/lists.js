@@ -68,6 +68,7 @@ export class Invocations extends Following {
     say(byId("in-flight-count"), count > invocations.length ? `${count.toLocaleString("en")}, the newest ${invocations.length}` : plural(count, "request"));
     keyed(byId("in-flight"), invocations.filter(of), ({ id }) => id, invocationRow, empty(9, "Nothing is in flight."));
     const ended = now.ended.filter((one) => of(one) && failed(one)).slice(0, SHOWN);
+    say(byId("ended-missed"), now.missed ? `and ${now.missed.toLocaleString("en")} more that ended too fast to be listed here` : "");
     keyed(byId("ended"), ended, ({ id }) => id, invocationRow, empty(9, "No invocation that matches ended lately."));
   }
 }

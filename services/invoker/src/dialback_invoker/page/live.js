@@ -9,8 +9,8 @@ const SILENCE_MS = 15_000;
 const FIRST_RETRY_MS = 400;
 const LAST_RETRY_MS = 5000;
 
-/** `ended` has the newest first, `lines` the oldest. */
-export const now = { platform: null, functions: null, workers: [], live: { count: 0, invocations: [] }, ended: [], lines: [] };
+/** `ended` has the newest first, `lines` the oldest; `missed` counts what ended too fast to be listed since `ended` was fetched. */
+export const now = { platform: null, functions: null, workers: [], live: { count: 0, invocations: [] }, ended: [], missed: 0, lines: [] };
 
 const listeners = new Set();
 const changed = new Set();
@@ -49,12 +49,14 @@ const TAKE = {
   live: (data) => (now.live = data),
   recent(data) {
     now.ended = data.invocations;
+    now.missed = 0;
     const last = now.lines.at(-1)?.seq ?? 0;
     now.lines = [...now.lines, ...data.lines.filter(({ seq }) => seq > last)].slice(-LINES);
     change("ended");
     change("lines");
   },
   ended(data) {
+    now.missed += data.missed;
     now.ended = newestFirst(data.invocations.toReversed(), now.ended);
   },
   log(data) {
