@@ -176,12 +176,13 @@ function row(name, { before, after, difference }) {
   return el("tr", { "data-measure": name }, el("th", { scope: "row" }, word), ...cells);
 }
 
-function summary({ first_byte_ms: first }, before, after) {
+function summary({ first_byte_ms: first, total_ms: total }, before, after) {
   const only = after.cold ? "now" : "then";
   const cold = before.cold === after.cold ? "" : ` A worker had to be started ${only}.`;
   if (first?.difference === undefined) return `The request was made again.${cold}`;
-  const words = first.difference < 0 ? "sooner than then" : "later than then";
-  return `First byte after ${ms(first.after)}, ${ms(Math.abs(first.difference))} ${words}.${cold}`;
+  const apart = ({ difference }, less, more) => `${ms(Math.abs(difference))} ${difference < 0 ? less : more}`;
+  const whole = total?.difference === undefined ? "" : `, over after ${ms(total.after)}, ${apart(total, "shorter", "longer")}`;
+  return `First byte after ${ms(first.after)}, ${apart(first, "sooner", "later")} than then${whole}.${cold}`;
 }
 
 function secret(name) {
