@@ -77,7 +77,7 @@ def test_what_cannot_be_replayed_is_said(run: Run, reachable: FakePlatform) -> N
     assert (result.exit_code, result.stderr) == (1, "error: the body of this request was not kept\n")
 
 
-@pytest.mark.parametrize("arguments", [["../x"], [ID, "--mode", "tunnel"], [ID, "-H", "nonsense"]])
+@pytest.mark.parametrize("arguments", [["../x"], [ID, "--mode", "2030"], [ID, "-H", "nonsense"]])
 def test_what_is_wrong_reaches_nobody(run: Run, reachable: FakePlatform, arguments: list[str]) -> None:
     assert run("replay", *arguments).exit_code == 2
     assert reachable.replays == []

@@ -100,7 +100,7 @@ async def test_what_is_not_said_is_as_it_was(control: Any, edge: Any) -> None:
     [
         ({"function": ""}, "not_replayable"),
         ({"request": None}, "request_not_kept"),
-        ({"mode": "tunnel"}, "mode_not_served"),
+        ({"mode": "2030"}, "mode_not_served"),
     ],
 )
 async def test_what_cannot_be_replayed_is_said(control: Any, other: dict[str, Any], code: str) -> None:

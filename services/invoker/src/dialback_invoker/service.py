@@ -140,6 +140,7 @@ class InvokerService:
             record=self._record,
             redeem=self._tickets.redeem,
             visit=self._pools.visit,
+            tunnel_of=self._receiver.tunnel,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
         )

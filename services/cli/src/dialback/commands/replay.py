@@ -22,7 +22,9 @@ def replay(
     ] = None,
     mode: Annotated[
         str | None,
-        typer.Option("--mode", metavar="MODE", help="buffered or callback; else as it was.", show_default=False),
+        typer.Option(
+            "--mode", metavar="MODE", help="buffered, callback or tunnel; else as it was.", show_default=False
+        ),
     ] = None,
     header: Annotated[
         list[str] | None,

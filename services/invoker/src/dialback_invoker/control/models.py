@@ -232,7 +232,7 @@ class TicketRequest(_Request):
     """A single request in a mode of the asker's choice."""
 
     function: str
-    mode: Literal["buffered", "callback"]
+    mode: Literal["buffered", "callback", "tunnel"]
     deployment: Annotated[str | None, Field(max_length=64, description="else the active one")] = None
 
 
@@ -246,7 +246,7 @@ class RunRequest(_Request):
     """A request that the platform makes to itself, and reports on."""
 
     function: str
-    mode: Literal["buffered", "callback"]
+    mode: Literal["buffered", "callback", "tunnel"]
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: Annotated[str, Field(max_length=LONGEST_PATH, pattern=r"^/[\x21\x22\x24-\x7e]*$")] = "/"
     headers: _Headers = {}
@@ -280,7 +280,7 @@ class ReplayRequest(_Request):
     """How a recorded request is made again; what is not said is as it was."""
 
     deployment: Annotated[str | None, Field(max_length=64, description="else the active one")] = None
-    mode: Literal["buffered", "callback"] | None = None
+    mode: Literal["buffered", "callback", "tunnel"] | None = None
     headers: Annotated[_Headers, Field(description="added, or in place of its own; credentials were not kept")] = {}
 
 

@@ -15,7 +15,7 @@ from dialback_invoker.store.port import Store, Trace
 from dialback_invoker.watchers import Watchers
 
 State = Literal["starting", "ready", "draining"]
-Mode = Literal["buffered", "callback"]
+Mode = Literal["buffered", "callback", "tunnel"]
 
 
 @dataclass(frozen=True, slots=True)

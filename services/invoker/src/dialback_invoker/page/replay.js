@@ -85,7 +85,7 @@ export class Replay {
     byId("replay-deployment").replaceChildren(...options);
     const active = deployments.find((one) => one.active);
     byId("replay-deployment").value = active?.deployment ?? "";
-    byId("replay-mode").value = trace.mode === "buffered" ? "buffered" : "callback";
+    byId("replay-mode").value = trace.mode;
     byId("replay-secrets").replaceChildren(...trace.request.left_out.map(secret));
     this.form.hidden = false;
   }

@@ -14,13 +14,13 @@ const STEPS = {
   worker_start: "Worker process starts",
   worker_spawned: "Function is loaded",
   worker_ready: "Worker asks for work",
-  payload_handed: { callback: "Bridge dials back", buffered: "Whole answer is made" },
+  payload_handed: { callback: "Bridge dials back", buffered: "Whole answer is made", tunnel: "Bridge opens the stream" },
   dialed_back: "Token is checked",
   token_accepted: "Function runs to its head",
   head: "First byte is on its way",
-  first_byte: { callback: "Streams", buffered: "Answer is relayed" },
+  first_byte: { callback: "Streams", buffered: "Answer is relayed", tunnel: "Streams" },
   last_byte: "Ends",
-  end: "Runtime API is answered",
+  end: { callback: "Runtime API is answered", tunnel: "Worker says it is done" },
   runtime_answered: "Answer is unpacked",
 };
 
