@@ -322,7 +322,8 @@ async def filled(page: Page, fake: Fake, control: Control) -> None:
     """Something in every view, long words too."""
     fake.workers = [worker("w_1", "busy"), worker("w_2", "idle")]
     fake.live = [invocation("words", id="01live", verdict="running", path="/@words/" + "long" * 30)]
-    fake.invocations = [invocation("words", id="01a"), invocation("words", id="01b", verdict="timeout", code="sH")]
+    failed = invocation("words", id="01b", mode="tunnel", verdict="timeout", code="sH")
+    fake.invocations = [invocation("words", id="01a"), failed]
     fake.lines = [line(1, "x" * 300), line(2, "bad", level="ERROR")]
     await opened(page, control)
 

@@ -99,6 +99,20 @@ async def test_the_workers_of_a_visited_deployment_go_with_the_next_activation(n
     await eventually(empty)
 
 
+async def test_a_request_that_named_its_function_by_host_does_so_again(node: Node) -> None:
+    old, _ = await deployments(node)
+    first = await node.http.get("/by/host?a=%2F", headers={"host": "f.localhost:99"})
+    assert first.text == "new nobody /by/host "
+    await node.trace(first.headers["x-dialback-id"])
+    told = await replayed(node, first.headers["x-dialback-id"], deployment=old)
+    assert told["text"] == "old nobody /by/host "
+    assert told["trace"]["request"]["target"] == "/by/host?a=%2F"
+    assert told["trace"]["request"]["authority"] == "f.localhost:99"
+    other = await replayed(node, first.headers["x-dialback-id"], mode="tunnel")
+    assert other["trace"]["mode"] == "tunnel"
+    assert other["comparison"]["body"] == "same"
+
+
 async def test_a_visit_that_ends_before_a_worker_was_found_begins_again(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
