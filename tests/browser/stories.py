@@ -48,7 +48,7 @@ def streams(chunks: list[str], every: float, before: float = 0.03, status: int =
     """A function that makes `chunks`, one each `every` seconds, the first after `before` seconds."""
 
     async def story(run: Run) -> None:
-        callback = run.request["mode"] == "callback"
+        callback = run.request["mode"] != "buffered"
         marks = [("received", 0.0)]
         times = []
         await run.frame("link", "down", "OPEN", 412)
@@ -123,7 +123,7 @@ def trace(run: Run, marks: list[tuple[str, float]], times: list[float], status: 
         },
         "blocked": {"client_ms": 0.0, "worker_ms": 0.2},
         "payload": {"version": "2.0", "rawPath": run.request["path"]}
-        | ({"dialback": stamp} if mode == "callback" else {}),
+        | ({"dialback": stamp} if mode != "buffered" else {}),
         "frames": [{"t": t, "hop": "link", "direction": "up", "stream": 1, "type": "DATA", "size": 30} for t in times],
         "frames_dropped": 0,
     }
