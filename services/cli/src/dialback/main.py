@@ -12,6 +12,7 @@ from dialback.commands.dev import dev
 from dialback.commands.functions import deploy, ls, ps, rm
 from dialback.commands.invoke import invoke
 from dialback.commands.logs import logs
+from dialback.commands.replay import replay
 from dialback.commands.rollback import rollback
 from dialback.commands.serve import serve, up
 from dialback.commands.trace import compare, trace
@@ -85,6 +86,7 @@ app.command(cls=Command, rich_help_panel=FUNCTIONS)(logs)
 app.command(cls=Command, rich_help_panel=WATCHING)(invoke)
 app.command(cls=Command, rich_help_panel=WATCHING)(trace)
 app.command(cls=Command, rich_help_panel=WATCHING)(compare)
+app.command(cls=Command, rich_help_panel=WATCHING)(replay)
 
 
 def print_version(wanted: bool = True) -> None:

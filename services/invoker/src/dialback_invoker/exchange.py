@@ -7,6 +7,7 @@ taken from the source only as fast as they leave for the client, and nothing end
 
 import asyncio
 from typing import Protocol
+from zlib import crc32
 
 from dialback_invoker.function_config import Timeouts
 from dialback_invoker.outcome import Failure, Outcome, timed_out
@@ -34,6 +35,9 @@ class Source(Protocol):
 LOST_SECONDS = 0.5
 """How long the reason of a worker's death is waited for, once its socket has broken."""
 
+CHECKED_BYTES = 1024 * 1024
+"""How much of a response's body its checksum covers: enough to tell two answers apart, and no load on long ones."""
+
 HANDLER_ERROR = "handler_error"
 """The code of an exception out of the function; its detail is that exception's text."""
 
@@ -57,6 +61,8 @@ class Exchange(BaseSink):
         self.phase = "R"
         self.status = 0
         self.relayed = 0
+        self.checksum = 0
+        """CRC-32 of the first `CHECKED_BYTES` of the body that went to the client."""
         self.client_blocked = 0.0
         self.source: Source | None = None
         self.on_disconnect = "cancel"
@@ -183,6 +189,8 @@ class Exchange(BaseSink):
         if self._length is not None and self.relayed + size > self._length:
             self._overflow(data[: self._length - self.relayed], size)
             return
+        if self.relayed < CHECKED_BYTES:
+            self.checksum = crc32(data[: CHECKED_BYTES - self.relayed], self.checksum)
         self.relayed += size
         self._unsent += size
         self._client.write(data)
@@ -200,6 +208,8 @@ class Exchange(BaseSink):
 
     def _overflow(self, fitting: bytes, size: int) -> None:
         """More than Content-Length announced: the client gets what was announced, and no connection to reuse."""
+        if self.relayed < CHECKED_BYTES:
+            self.checksum = crc32(fitting[: CHECKED_BYTES - self.relayed], self.checksum)
         self.relayed += len(fitting)
         self._unsent += len(fitting)
         self._client.write(fitting)

@@ -15,6 +15,7 @@
     on_disconnect = "cancel"      cancel, linger, finish
     linger_seconds = 30           how long "linger" lets a function go on after its client left
     errors = "detailed"           detailed: a 500 has the exception's type and text; plain: its code alone
+    record_bodies = true          false: no record has a request body, so none with a body can be replayed
     limits = "none"
     [timeouts]                    seconds; 0: none
     start = 10
@@ -146,6 +147,7 @@ class FunctionConfig(_Strict):
     on_disconnect: Annotated[Literal["cancel", "linger", "finish"], _one_of(["cancel", "linger", "finish"])] = "cancel"
     linger_seconds: Seconds = 30.0
     errors: Annotated[Literal["detailed", "plain"], _one_of(["detailed", "plain"])] = "detailed"
+    record_bodies: bool = True
     limits: Annotated[Literal["none"], _one_of(["none"], _LIMITS_LATER)] = "none"
     timeouts: Timeouts = Timeouts()
     env: dict[Variable, Value] = Field(default_factory=dict)

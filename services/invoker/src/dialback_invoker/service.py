@@ -20,6 +20,7 @@ from dialback_invoker.control.server import ControlServer
 from dialback_invoker.deploy import spare_inspection
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.development import Development
 from dialback_invoker.dispatch import Dispatch
@@ -50,6 +51,7 @@ from dialback_invoker.tickets import Tickets
 from dialback_invoker.trace import Invocation
 from dialback_invoker.tracing import Tracer
 from dialback_invoker.view import VERSION, View
+from dialback_invoker.watchers import Watchers
 from dialback_invoker.worker import Worker
 from dialback_invoker.worker_state import State
 from dialback_wire import payload
@@ -141,6 +143,8 @@ class InvokerService:
         self._recorder = Recorder(store)
         self._details = DetailBudget()
         self._logs = LogBook(store)
+        self._watchers = Watchers()
+        self._logs.listen(self._watchers.line)
         self._recorder.start()
         await self._logs.start()
         self._undo += [self._recorder.close, self._logs.close]
@@ -170,10 +174,7 @@ class InvokerService:
             on_gone=self._on_pool_gone,
         )
         if self._development is None:
-            self.registry.listen(
-                on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
-                on_remove=self._pools.retire,
-            )
+            self.registry.listen(on_activate=self._on_activate, on_remove=self._on_remove)
         else:
             self.rollout = Rollout(self.registry, self._pools, patient)
         self.dispatch = Dispatch(
@@ -184,6 +185,7 @@ class InvokerService:
             callback_url=callback_url,
             record=self._record,
             redeem=self._tickets.redeem,
+            visit=self._pools.visit,
             tunnel_of=self._receiver.tunnel,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
@@ -252,12 +254,15 @@ class InvokerService:
             public_url=lambda: self.public_url or self.link.advertised,
         )
         self.exposition.add(self._readings)
-        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs, self.exposition)
+        services = Services(
+            self.view, deployer, self.registry, store, self._recorder, self._logs, self._watchers, self.exposition
+        )
         control = self.settings.control
         server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)
+        self._undo.append(self._watchers.close)
         self.control_url = self.view.control_url = f"http://{_bracketed(control.host)}:{port}"
         self.control_token = self.data.control_token.read_text().strip()
 
@@ -326,7 +331,17 @@ class InvokerService:
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
+    def _on_activate(self, old: Deployment | None, new: Deployment) -> None:
+        self._pools.end_visits(new.function)
+        if old is not None:
+            self._pools.retire(old)
+
+    def _on_remove(self, old: Deployment) -> None:
+        self._pools.end_visits(old.function)
+        self._pools.retire(old)
+
     def _on_worker(self, worker: Worker) -> None:
+        self._watchers.worker_changed()
         if worker.state is State.DEAD:
             self._receiver.drop_worker(worker.id)
 
@@ -350,8 +365,11 @@ class InvokerService:
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._metrics.ended(invocation)
         self._tickets.ended(invocation)
-        if self._on_ended is not None:
-            self._on_ended(invocation.summary())
+        if self._on_ended is not None or self._watchers:
+            summary = invocation.summary()
+            self._watchers.ended(summary)
+            if self._on_ended is not None:
+                self._on_ended(summary)
 
     def _readings(self) -> Iterator[Reading]:
         return self._metrics.readings(

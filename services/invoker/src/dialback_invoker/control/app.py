@@ -9,6 +9,7 @@ from aiohttp import web
 
 from dialback_invoker.control.access import ControlToken
 from dialback_invoker.control.deployments import deployment_routes
+from dialback_invoker.control.events import event_routes
 from dialback_invoker.control.functions import function_routes
 from dialback_invoker.control.guard import LOOPBACK, envelope, guard, label
 from dialback_invoker.control.health import health_routes
@@ -18,6 +19,7 @@ from dialback_invoker.control.metrics import metrics_routes
 from dialback_invoker.control.openapi import openapi_document
 from dialback_invoker.control.page import FOLDER, page_routes
 from dialback_invoker.control.ports import Services
+from dialback_invoker.control.replays import replay_routes
 from dialback_invoker.control.routing import Route, answer_raw
 from dialback_invoker.control.runs import run_routes
 from dialback_invoker.control.tickets import ticket_routes
@@ -35,6 +37,8 @@ def api_routes(services: Services) -> list[Route]:
         *log_routes(services),
         *ticket_routes(services),
         *run_routes(services),
+        *replay_routes(services),
+        *event_routes(services),
     ]
 
 
@@ -50,6 +54,7 @@ def create_app(
 
     async def end_followers(_: web.Application) -> None:
         services.logs.end_followers()
+        services.watchers.close()
 
     app = web.Application(middlewares=[envelope, guard(token, {*LOOPBACK, *hosts})])
     for route in routes:
