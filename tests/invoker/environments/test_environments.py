@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dialback_invoker.environments import bridge_kit, program
-from dialback_invoker.environments.builder import BuildLimits
+from dialback_invoker.environments.builder import BuildLimits, sweep
 from dialback_invoker.environments.environment import RECORD
 from dialback_invoker.environments.environments import Environments
 from dialback_invoker.environments.interpreters import Interpreter
@@ -273,8 +273,8 @@ async def test_an_installation_that_takes_too_long_is_ended_with_all_that_it_sta
 ) -> None:
     pids = tmp_path / "pids"
     text = f'if [ "$1" = pip ]; then setsid sleep 600 & echo $! > {pids}; wait; fi'
-    environments = await environments_with(BuildLimits(seconds=3.0), uv=script(tmp_path / "uv", text))
-    with pytest.raises(BuildTimeout, match="longer than 3 seconds") as caught:
+    environments = await environments_with(BuildLimits(seconds=5.0), uv=script(tmp_path / "uv", text))
+    with pytest.raises(BuildTimeout, match="longer than 5 seconds") as caught:
         await function.write("requirements.txt", "x\n").provided(environments)
     assert caught.value.http_status == 504
     assert names(environments.folder) == []
@@ -477,6 +477,17 @@ async def test_lines_are_told_as_they_come_and_bounded(tmp_path: Path) -> None:
     assert done.code == 0
     assert said[:2] == ["one", "two"]
     assert [len(line) for line in said[2:]] == [4000]
+
+
+async def test_who_holds_the_pipe_open_is_not_waited_for(tmp_path: Path) -> None:
+    staging = tmp_path / "staging"
+    (staging / "tmp").mkdir(parents=True)
+    path = script(tmp_path / "forks", "setsid sleep 600 & echo bye >&2; echo out")()
+    run = program.Program(path, {"PATH": "/usr/bin:/bin", "TMPDIR": f"{staging}/tmp"}).run([], cwd=tmp_path)
+    done = await asyncio.wait_for(run, BOUND)
+    assert (done.code, done.output, done.said) == (0, b"out\n", ("bye",))
+    await asyncio.to_thread(sweep, staging)
+    assert not staging.exists()
 
 
 async def gone(pid: int) -> None:
