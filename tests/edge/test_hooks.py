@@ -77,7 +77,7 @@ async def test_error_pages_may_be_made_elsewhere(hooked: Front) -> None:
     answer = await client.answer()
     assert answer.status == 418
     assert answer.body == f"handler_error for {answer['x-dialback-id']}".encode()
-    assert await hooked.log.code() == "SH"
+    assert await hooked.log.code() == "FH"
 
 
 async def test_reserved_paths_may_be_the_upstream_s(hooked: Front) -> None:

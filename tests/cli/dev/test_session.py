@@ -141,7 +141,7 @@ async def test_an_exception_is_shown_with_the_source_in_browser_terminal_and_jso
     event = await session.until("exception")
     assert event["places"][-1]["function"] == "handler"
     request = await session.until("request", path="/fail")
-    assert (request["status"], request["code"]) == (500, "SH")
+    assert (request["status"], request["code"]) == (500, "FH")
 
 
 FRAMEWORKS = {

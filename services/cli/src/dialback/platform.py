@@ -6,22 +6,23 @@ itself and 1 when something had to be cut.
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from dialback.access_view import HumanLine
 from dialback.address import Address, TcpAddress, UnixAddress, bracketed
 from dialback.errors import StartProblem
 from dialback.lifetime import ended, say_waiting, stop_signals, tune
 from dialback.line_log import LineLog
+from dialback.log_format import RenderFor, edge_lines, invoker_lines
 from dialback.memory_link import MemoryLink
+from dialback.metrics_port import metrics_port
 from dialback.ready import Ready
 from dialback.serving import OnReady
 from dialback.settings import Settings
-from dialback_edge.access_log import AccessRecord, no_log
+from dialback.tracing import tracing
+from dialback_edge.access_log import no_log
 from dialback_edge.errors import EdgeError
 from dialback_edge.link import LinkClient
 from dialback_edge.service import EdgeService
@@ -35,16 +36,23 @@ from dialback_invoker.settings import TcpAddress as InvokerTcp
 
 async def run_platform(settings: Settings, ready: OnReady) -> int:
     """Edge and invoker in one process. Raises StartProblem."""
-    async with stop_signals() as signals, _access_log(settings) as lines:
-        invoker = await started(InvokerService(invoker_settings(settings)))
+    async with (
+        stop_signals() as signals,
+        _access_log(settings) as lines,
+        metrics_port(settings.metrics) as metrics,
+        tracing("dialback") as traces,
+    ):
+        made = InvokerService(invoker_settings(settings), exposition=metrics.exposition, tracer=traces.invoker)
+        invoker = await started(made)
         try:
-            edge = EdgeService(settings.edge, MemoryLink(invoker), lines or no_log)
+            edge = EdgeService(settings.edge, MemoryLink(invoker), lines or no_log, traces.edge)
+            metrics.exposition.add(edge.readings)
             try:
                 host, port = await edge_started(edge)
                 invoker.public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
                 tune()
-                announced = ready(_ready(settings, invoker, invoker.public_url))
-                _open_when(announced, lines, lambda person: HumanLine.for_output() if person else AccessRecord.line)
+                announced = ready(_ready(settings, invoker, invoker.public_url, metrics.url))
+                _open_when(announced, lines, edge_lines(settings.log_format))
                 await signals.get()
                 invoker.leave()
                 say_waiting(max(edge.answering, invoker.in_flight), settings)
@@ -57,11 +65,18 @@ async def run_platform(settings: Settings, ready: OnReady) -> int:
 
 async def run_invoker(settings: Settings, ready: OnReady) -> int:
     """The invoker alone. Raises StartProblem."""
-    async with stop_signals() as signals, _access_log(settings) as lines:
-        invoker = await started(InvokerService(invoker_settings(settings), lines))
+    async with (
+        stop_signals() as signals,
+        _access_log(settings) as lines,
+        metrics_port(settings.metrics) as metrics,
+        tracing("dialback-invoker") as traces,
+    ):
+        made = InvokerService(invoker_settings(settings), lines, exposition=metrics.exposition, tracer=traces.invoker)
+        invoker = await started(made)
         try:
             tune()
-            _open_when(ready(_ready(settings, invoker, settings.public_url or "")), lines, lambda _: json.dumps)
+            announced = ready(_ready(settings, invoker, settings.public_url or "", metrics.url))
+            _open_when(announced, lines, invoker_lines(settings.log_format))
             await signals.get()
             say_waiting(invoker.in_flight, settings)
             return await ended(invoker.drain(settings.drain_grace), signals)
@@ -71,9 +86,15 @@ async def run_invoker(settings: Settings, ready: OnReady) -> int:
 
 async def run_edge(settings: Settings, ready: OnReady) -> int:
     """The edge alone. Raises StartProblem."""
-    async with stop_signals() as signals, _access_log(settings) as lines:
+    async with (
+        stop_signals() as signals,
+        _access_log(settings) as lines,
+        metrics_port(settings.metrics) as metrics,
+        tracing("dialback-edge") as traces,
+    ):
         link = LinkClient(_link_settings(settings))
-        edge = EdgeService(settings.edge, link, lines or no_log)
+        edge = EdgeService(settings.edge, link, lines or no_log, traces.edge)
+        metrics.exposition.add(edge.readings)
         try:
             host, port = await edge_started(edge)
             public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
@@ -84,8 +105,8 @@ async def run_edge(settings: Settings, ready: OnReady) -> int:
                 raise StartProblem(str(error), hint=_key_hint(settings)) from error
             tune()
             state = ("ready", "") if link.ready else ("connecting", link.last_error)
-            announced = ready(Ready(public_url=public_url, link=state[0], link_trouble=state[1]))
-            _open_when(announced, lines, lambda _: AccessRecord.line)
+            said = Ready(public_url=public_url, link=state[0], link_trouble=state[1], metrics_url=metrics.url)
+            _open_when(ready(said), lines, edge_lines(settings.log_format))
             await signals.get()
             say_waiting(edge.answering, settings)
             return await ended(edge.drain(settings.drain_grace, settings.drain_delay), signals)
@@ -114,13 +135,14 @@ async def edge_started(edge: EdgeService) -> tuple[str, int]:
         raise StartProblem(str(error)) from error
 
 
-def _ready(settings: Settings, invoker: InvokerService, public_url: str) -> Ready:
+def _ready(settings: Settings, invoker: InvokerService, public_url: str, metrics_url: str) -> Ready:
     return Ready(
         public_url=public_url,
         control_url=invoker.control_url,
         control_token=invoker.control_token,
         launcher=settings.launcher,
         memory_enforcement=invoker.memory_enforcement,
+        metrics_url=metrics_url,
     )
 
 
@@ -139,6 +161,9 @@ def invoker_settings(settings: Settings) -> InvokerSettings:
         queue=settings.queue.limit,
         queue_seconds=settings.queue.timeout or 1e9,
         in_flight=settings.in_flight,
+        keep_deployments=settings.keep_deployments,
+        build_seconds=settings.build_timeout,
+        build_bytes=settings.build_limit,
         window_budget=settings.window_budget,
         grace=settings.drain_grace,
     )
@@ -190,7 +215,7 @@ async def _access_log(settings: Settings) -> AsyncIterator[LineLog[Any] | None]:
 def _open_when(
     announced: "asyncio.Future[bool]",
     lines: LineLog[Any] | None,
-    render_for: Callable[[bool], Callable[[Any], str]],
+    render_for: RenderFor,
 ) -> None:
     """Write the log's lines once the ready line is out; `render_for` is told whether a person reads them."""
 

@@ -11,6 +11,7 @@ from dialback_wire.randomness import Randomness
 from .access_log import AccessLog, no_log
 from .hooks import Hooks
 from .settings import EdgeSettings
+from .tracing import Tracer
 from .upstream import Upstream
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class EdgeContext:
     settings: EdgeSettings
     upstream: Upstream
     log: AccessLog = no_log
+    tracer: Tracer | None = None
     hooks: Hooks = field(default_factory=Hooks)
     draining: bool = False
     connections: set["ClientConnection"] = field(default_factory=set)

@@ -23,7 +23,8 @@ from .http_parser import ALLOW
 from .own_answers import own_answer
 from .request_head import RequestHead
 from .response_writer import Framing, ResponseWriter
-from .verdicts import error_of, log_code
+from .tracing import RequestSpan
+from .verdicts import ended_by, error_of, log_code
 
 if TYPE_CHECKING:
     from .connection import ClientConnection
@@ -50,9 +51,11 @@ class Exchange(BaseSink):
         "_id",
         "_owed",
         "_request",
+        "_span",
         "_started",
         "_stream",
         "_trailers",
+        "_upstream_said",
         "_writer",
         "awaits_continue",
         "over",
@@ -69,6 +72,7 @@ class Exchange(BaseSink):
         self._request = request
         self._started = started
         self._id = fresh_id()
+        self._span: RequestSpan | None = None
         self._stream: Stream | None = None
         self._writer = ResponseWriter(request)
         self._filter: BodyFilter | None = None
@@ -79,6 +83,8 @@ class Exchange(BaseSink):
         self._owed = 0
         self._trailers: Fields = ()
         self._age_of_bodyless = 0
+        self._upstream_said = False
+        """Whether the end came from the upstream, and not from here."""
 
     @property
     def head_sent(self) -> bool:
@@ -114,6 +120,9 @@ class Exchange(BaseSink):
         connection = self._connection
         authority = request.authority or connection.socket.local_authority
         fields, scheme = relayed_fields(request, connection.socket.peer, authority)
+        if self._edge.tracer is not None:
+            self._span = self._edge.tracer(request, connection.now() - self._started, fields)
+            fields = self._span.fields
         relayed = Request(
             id=self._id,
             method=request.method,
@@ -207,6 +216,8 @@ class Exchange(BaseSink):
         shown = data if self._filter is None else self._filter.data(data)
         out = writer.data(shown)
         if out:
+            if self._span is not None and not self._bytes_out:
+                self._span.first_byte()
             self._bytes_out += len(shown)
             connection.socket.write(out)
         stream = self._stream
@@ -229,6 +240,7 @@ class Exchange(BaseSink):
         """The upstream's last word."""
         if self.over:
             return
+        self._upstream_said = True
         if not self.head_sent:
             if end.verdict is Verdict.OK:
                 end = End(Verdict.PROTOCOL, code="no_head", status=502)
@@ -238,7 +250,7 @@ class Exchange(BaseSink):
         elif end.verdict is not Verdict.OK:
             self._truncate(log_code(end, head_sent=True), end.detail or end.code)
         elif (tail := self._tail()) is None:
-            self._truncate("SD", f"{self._writer.remaining} bytes of Content-Length are missing")
+            self._truncate("FD", f"{self._writer.remaining} bytes of Content-Length are missing")
         else:
             self._connection.socket.write(tail)
             self._finish(keep_alive=self._writer.keep_alive and not self._connection.must_close(final=True), log="--")
@@ -246,6 +258,7 @@ class Exchange(BaseSink):
     def on_refuse(self, code: int, reason: str) -> None:
         """Not let in: nothing has run."""
         if not self.over:
+            self._upstream_said = True
             message = "The platform cannot take this request now."
             self._fail(503, "overloaded", message, log="RQ", retry_after=1, detail=reason)
 
@@ -253,11 +266,12 @@ class Exchange(BaseSink):
         """The link died. The function may have run, so nothing is tried again."""
         if self.over:
             return
+        self._upstream_said = True
         if self.head_sent:
-            self._truncate("SD", why)
+            self._truncate("ID", why)
         else:
             message = "The connection to the platform was lost before the function answered."
-            self._fail(502, "upstream_lost", message, log="SH", detail=why)
+            self._fail(502, "upstream_lost", message, log="IH", detail=why)
 
     # --- what the connection tells ------------------------------------------------------------------------------------
 
@@ -358,20 +372,22 @@ class Exchange(BaseSink):
         connection = self._connection
         request = self._request
         duration = connection.now() - self._started
-        connection.log(
-            AccessRecord(
-                at=time.time() - duration,
-                id=self._id,
-                client=connection.socket.peer.address.decode(),
-                method="-" if request is None else request.method.decode(),
-                host="-" if request is None else request.authority.decode("latin-1"),
-                path="-" if request is None else request.path[:_LOGGED_PATH].decode("latin-1"),
-                status=self._head_status,
-                code=log,
-                bytes_in=self._bytes_in,
-                bytes_out=self._bytes_out,
-                head_after=self._head_after,
-                duration=duration,
-                detail=detail if log != "--" else "",
-            )
+        record = AccessRecord(
+            at=time.time() - duration,
+            id=self._id,
+            client=connection.socket.peer.address.decode(),
+            method="-" if request is None else request.method.decode(),
+            host="-" if request is None else request.authority.decode("latin-1"),
+            path="-" if request is None else request.path[:_LOGGED_PATH].decode("latin-1"),
+            status=self._head_status,
+            code=log,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+            head_after=self._head_after,
+            duration=duration,
+            detail=detail if log != "--" else "",
+            by=ended_by(log, upstream=self._upstream_said) if log != "--" else "",
         )
+        connection.log(record)
+        if self._span is not None:
+            self._span.end(record)

@@ -80,7 +80,7 @@ class DevSession:
         upstream = DevUpstream(MemoryLink(invoker), OwnPaths(state), state, log)
         reloading = Reloading(lambda: state.version, announce.blocked)
         hooks = Hooks(ErrorPages(state), reloading, PREFIX.encode()) if options.reload else Hooks(ErrorPages(state))
-        edge = EdgeService(settings.edge, upstream, log.served, hooks)
+        edge = EdgeService(settings.edge, upstream, log.served, hooks=hooks)
         stack.push_async_callback(edge.stop)
         host, port = await edge_started(edge)
         public_url = invoker.public_url = settings.public_url or f"http://{bracketed(host)}:{port}"

@@ -67,7 +67,7 @@ def spawn(
         err_read, err_write = _pipe(opened)
         env = environment.environment(spec, control.worker_id, code, folder / "tmp")
         popen = begin(
-            list(command),
+            environment.command(spec, command),
             cwd=code,
             env=environment.with_descriptors(env, control_read, log_write),
             stdin=subprocess.DEVNULL,
