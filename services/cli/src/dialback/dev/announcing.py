@@ -51,6 +51,10 @@ class Announcer:
         }
         self._screen.show(text, event)
 
+    def installing(self, line: str) -> None:
+        """What the installation of dependencies says."""
+        self._screen.show(Text(f"  {safe(line)}", QUIET), {"event": "installing", "line": line})
+
     def came_of(self, result: Result) -> None:
         """A save has come to something."""
         if result.unchanged:

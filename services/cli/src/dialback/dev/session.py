@@ -90,7 +90,15 @@ class DevSession:
         announce.ready(ready)
         where = Whereabouts(ready.control_url, "this platform", ready.control_token, "this platform")
         client = stack.enter_context(ControlClient(where))
-        redeploy = Redeploy(options.source, options.root, options.name, client, invoker.rollout, announce.came_of)
+        redeploy = Redeploy(
+            options.source,
+            options.root,
+            options.name,
+            client,
+            invoker.rollout,
+            announce.came_of,
+            announce.installing,
+        )
         stack.push_async_callback(redeploy.close)
         await self._until_stopped(redeploy, signals)
         invoker.leave()
