@@ -126,6 +126,13 @@ def test_one_that_is_stuck_is_not_waited_for(spares: Spares, folder: Path, monke
     assert stuck.process.poll() is not None
 
 
+def test_of_kinds_that_are_not_used_any_more_none_is_kept(spares: Spares, folder: Path) -> None:
+    for number in range(3):
+        inspected(spares, folder, PYTHONHASHSEED=str(number))
+        assert spares.ready(20)
+    assert [kind[1][-1][1] for kind in spares._waiting] == ["1", "2"]
+
+
 def test_a_module_that_fails_makes_the_spare_unfit(folder: Path) -> None:
     (folder / "worse.py").write_text("raise ValueError\n")
     command = [sys.executable, "-m", "dialback_bridge", "spare", "--fd", "0", "worse"]
