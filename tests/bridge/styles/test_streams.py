@@ -88,7 +88,11 @@ def test_what_would_break_the_framing_is_refused(item: Any, error: type[Exceptio
 async def test_a_stream_of_events_may_say_when_to_come_back() -> None:
     stream = event_stream(["a", None, "b"], retry=3000)
     assert b"".join(await collect(stream)) == b"retry: 3000\n\ndata: a\n\ndata: b\n\n"
-    assert dict(stream.headers) == {"content-type": "text/event-stream", "cache-control": "no-cache, no-transform"}
+    assert dict(stream.headers) == {
+        "content-type": "text/event-stream",
+        "cache-control": "no-cache, no-transform",
+        "x-accel-buffering": "no",
+    }
 
 
 async def test_heartbeats_come_in_silence_and_between_events() -> None:
