@@ -30,9 +30,13 @@ async def ticks(fails):
 
 
 async def silence():
-    yield "before"
-    await asyncio.sleep(2)
-    yield "after"
+    try:
+        yield "before"
+        await asyncio.sleep(2)
+        yield "after"
+    except asyncio.CancelledError:
+        print("cancelled")
+        raise
 
 
 async def GET(request):
@@ -53,8 +57,16 @@ SERVERS = {
 }
 
 
+class Urls(dict[str, str]):
+    """Where the function is reached, by the names of `SERVERS`; and the platform that runs it."""
+
+    def __init__(self, platform: Platform, urls: dict[str, str]) -> None:
+        super().__init__(urls)
+        self.platform = platform
+
+
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
     """An address of the function for each configuration of nginx."""
     if shutil.which("nginx") is None:
         pytest.skip("nginx is missing")
@@ -67,9 +79,8 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         platform.command("deploy", str(folder / "ticks"))
         assert platform.get("/@ticks/plain").status_code == 200
         with Nginx(folder, platform.url) as ports:
-            yield {name: f"http://127.0.0.1:{port}/@ticks" for name, port in ports.items()} | {
-                "none": f"{platform.url}/@ticks"
-            }
+            servers = {name: f"http://127.0.0.1:{port}/@ticks" for name, port in ports.items()}
+            yield Urls(platform, {**servers, "none": f"{platform.url}/@ticks"})
     finally:
         platform.destroy()
 
@@ -172,3 +183,14 @@ def test_silence_longer_than_its_patience_ends_a_stream_and_a_heartbeat_is_no_si
     seen = see(urls["impatient"] + "/quiet")
     assert not seen.broken
     assert seen.text.endswith("data: after\n\n")
+
+
+@pytest.mark.parametrize("server", ["defaults", "unbuffered"])
+def test_a_client_that_leaves_is_noticed_through_it(urls: Urls, server: str) -> None:
+    def cancelled() -> int:
+        return urls.platform.command("logs", "ticks").stdout.count("cancelled")
+
+    before = cancelled()
+    with httpx.stream("GET", urls[server] + "/quiet") as response:
+        next(response.iter_raw())
+    eventually(lambda: cancelled() > before, 1.5, "the source was not cancelled")

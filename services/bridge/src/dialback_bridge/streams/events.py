@@ -18,8 +18,8 @@ from .source import Source, check_source
 
 TYPE = "text/event-stream"
 UNTOUCHED = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
-"""`no-transform` asks proxies not to change the stream: one that compresses may hold its parts back. `x-accel-buffering`
-tells nginx, which does not know that, to pass each part on at once; it takes the field away.
+"""`no-transform` asks proxies not to change the stream: one that compresses may hold its parts back. nginx does not
+know it; `x-accel-buffering` tells nginx to pass each part on at once, and it takes the field away.
 """
 
 HEARTBEAT = b": heartbeat\n\n"
