@@ -297,6 +297,20 @@ async def test_each_value_is_a_line() -> None:
     assert stream.headers["cache-control"] == "no-cache, no-transform"
 
 
+@pytest.mark.parametrize("make", [event_stream, json_lines, merge], ids=lambda each: each.__name__)
+async def test_a_source_that_its_own_code_cancels_has_failed_and_not_ended(make: Any) -> None:
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        task = asyncio.create_task(asyncio.sleep(BOUND))
+        task.cancel()
+        await task
+
+    seen: list[Any] = []
+    with pytest.raises(RuntimeError, match="the source was cancelled by its own code"):
+        await into(seen, make(source()))
+    assert seen[0] in (1, b"1\n", b"data: 1\n\n")
+
+
 def test_a_failing_source_of_lines_cuts_the_response_off() -> None:
     def rows() -> Iterator[int]:
         yield 1
