@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.browser import chromium
 from tests.system.platform import Platform
 
 pytestmark = pytest.mark.system
@@ -127,3 +128,26 @@ def test_outputs_are_compared_without_what_differs() -> None:
 
 def test_commands_may_go_on_in_the_next_line() -> None:
     assert list(steps("$ one\nout\n$ two \\\n    three\n")) == [("one", "out\n"), ("two three", "")]
+
+
+@pytest.mark.browser
+async def test_the_page_of_the_tutorial_shows_the_answer_word_by_word(platform: Platform, tmp_path: Path) -> None:
+    path = chromium.find()
+    if path is None:
+        pytest.skip("Chromium is missing")
+    for _, name, text in BLOCK.findall((ROOT / "docs/tutorial.md").read_text()):
+        if name in ("app.py", "page.html"):
+            (tmp_path / name).write_text(text)
+    platform.command("deploy", str(tmp_path), "--name", "parrot")
+    said = "document.getElementById('answer').textContent"
+    with chromium.start(path) as address:
+        async with chromium.connect(address) as browser, browser.open() as page:
+            await page.goto(f"{platform.url}/@parrot/")
+            await page.fill("#question", "good morning")
+            await page.press("Enter", 13, "\r")
+            await page.until(f"{said}.startsWith('You said: good') && !{said}.includes('back')")
+            await page.until(f"{said}.endsWith('a word at a time. ')")
+            assert [text for text in page.complaints if "favicon" not in text] == []
+            await page.fill("#question", "hello tiger")
+            await page.press("Enter", 13, "\r")
+            await page.until(f"{said} === 'You said: hello  [network error]'")
