@@ -9,5 +9,4 @@ DEBUG = False
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "project.urls"
 USE_TZ = True
-# GZipMiddleware is not among them on purpose: it would hold back what a view streams.
 MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"]
