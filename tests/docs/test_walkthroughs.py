@@ -86,13 +86,13 @@ class Player:
         self.environ = {**platform.environ, "PATH": bins, "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(self, command: str, expected: str) -> None:
-        """Run it, and compare. A command that fails shows that it does, by its output."""
+        """Run it, and compare. It must succeed, unless the document shows an error, or curl is told to leave early."""
         self.count += 1
         where = self.folder / ".where"
         real = command.replace("http://127.0.0.1:8080", self.platform.url)
         real = real.replace(".localhost:8080", f".localhost:{self.platform.port}")
         done = subprocess.run(
-            ["bash", "-c", f"{real}\npwd > {shlex.quote(str(where))}"],
+            ["bash", "-c", f"{real}\ncode=$?; pwd > {shlex.quote(str(where))}; exit $code"],
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,
@@ -105,7 +105,9 @@ class Player:
         self.folder = Path(where.read_text().strip())
         where.unlink()
         shown = done.stdout.replace(self.platform.url, "http://127.0.0.1:8080")
-        assert matches(expected, shown), f"$ {command}\n{shown}\n--- but the document shows\n{expected}"
+        told = f"$ {command}\n{shown}\n--- but the document shows\n{expected}"
+        assert matches(expected, shown), told
+        assert done.returncode == 0 or "error:" in expected or "curl" in command, told
 
 
 def matches(expected: str, shown: str) -> bool:
