@@ -63,13 +63,15 @@ STREAMS = {
     "progressive-html": Streamed("/?speed=4", 0.2, "<!doctype html>", "</html>\n"),
     "transform": Streamed("/", 0.5, "You ", "whole value.\n", "hi"),
 }
-ENDLESS = {"clock": "/events?every=0.05", "starlette": "/events"}
-WHOLE = {"hello": "/", "lambda-plain": "/", "background": "/", "upload": "/"}
+ENDLESS = {"clock", "starlette"}
+ELSEWHERE = {"hello", "lambda-plain", "upload"}
+"""Their own tests run through a platform, too: see `test_examples.py`."""
+BEHIND = {"background"}
 
 
 def test_every_example_is_checked_here() -> None:
     named = {folder.name.replace("_", "-") for folder in FOLDERS}
-    assert named == STREAMS.keys() | ENDLESS.keys() | WHOLE.keys()
+    assert named == STREAMS.keys() | ENDLESS | ELSEWHERE | BEHIND
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -142,6 +144,18 @@ def test_a_client_that_leaves_the_transformation_stops_the_upstream(examples: Pl
     line = said(examples, "chat", "the client left after")
     told, most = (int(word) for word in line.split("after ")[1].replace("of ", "").split() if word.isdecimal())
     assert told < most
+
+
+def test_work_goes_on_behind_the_response(examples: Platform) -> None:
+    began = time.monotonic()
+    answer = httpx.post(f"{examples.url}/@background/", content="tea", timeout=30)
+    assert (answer.status_code, answer.json()["state"]) == (202, "accepted")
+    order = answer.json()["order"]
+    assert order == answer.headers["x-dialback-id"]
+    said(examples, "background", "tea was ready 1[.][0-9] s after it was ordered")
+    assert time.monotonic() - began > 1.0
+    assert examples.get("/@background/").json()[order] == "ready"
+    assert examples.trace(order)["verdict"] == "ok"
 
 
 @pytest.mark.timeout(180)
