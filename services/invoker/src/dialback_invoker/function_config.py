@@ -6,6 +6,7 @@
     entry = "app:app"             default: found by file name and by what the file exports
     mode = "callback"             buffered, callback
     callback_socket = "keep"      keep, each
+    event_loop = "auto"           auto (uvloop where the function has it), asyncio, uvloop
     concurrency = 100             default: 10 for handlers that run in threads
     max_workers = 4
     memory_mb = 256
@@ -131,6 +132,7 @@ class FunctionConfig(_Strict):
     entry: Annotated[str, _matching(_entry_problem)] | None = None
     mode: Annotated[Literal["buffered", "callback"], _one_of(["buffered", "callback"], ["tunnel"])] = "callback"
     callback_socket: Annotated[Literal["keep", "each"], _one_of(["keep", "each"])] = "keep"
+    event_loop: Annotated[Literal["auto", "asyncio", "uvloop"], _one_of(["auto", "asyncio", "uvloop"])] = "auto"
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     max_workers: Annotated[int, Field(ge=1, le=1_000)] = 4
     memory_mb: Annotated[int, Field(ge=32, le=1_048_576)] = 256

@@ -91,6 +91,7 @@ class Pools:
             network=config.network,
             sandbox=config.sandbox,
             cpus=config.cpus,
+            event_loop=config.event_loop,
         )
         return Pool(
             spec,
