@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -242,6 +242,18 @@ class Platform:
         workers = self.control("/v1/workers")["workers"]
         assert isinstance(workers, list)
         return [worker for worker in workers if function in ("", worker["function"])]
+
+    @property
+    def mark(self) -> str:
+        """What the platform's containers are labelled with."""
+        return (self.data / "identity").read_text().strip()
+
+    def containers(self, client: Any, **filters: Any) -> list[dict[str, Any]]:
+        """This platform's containers, as the engine lists them."""
+        found: list[dict[str, Any]] = client.containers(
+            all=True, filters={"label": f"dialback.platform={self.mark}", **filters}
+        )
+        return found
 
     def worker_pid(self, function: str = "probe") -> int:
         """The process of a function's worker, which is started if there is none."""
