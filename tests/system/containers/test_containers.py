@@ -58,6 +58,14 @@ def test_a_container_killed_in_mid_stream_is_a_truncation(start: Callable[..., P
     assert platform.get("/@probe/hello").text == "Hello world\n"
 
 
+def test_a_tunnel_leads_into_a_container_too(start: Callable[..., Platform]) -> None:
+    platform = start(mode="tunnel")
+    platform.deploy_probe()
+    response = platform.get("/@probe/stream?n=5")
+    assert response.text.endswith("line 4\n")
+    assert platform.trace(response.headers["x-dialback-id"])["mode"] == "tunnel"
+
+
 def test_too_much_memory_before_the_head_is_a_502_that_says_so(start: Callable[..., Platform], script: Path) -> None:
     platform = start()
     platform.deploy(script, "script", memory_mb=64)

@@ -134,6 +134,7 @@ class InvokerService:
             Admission(queue=settings.queue, in_flight=settings.in_flight),
             record=self._record,
             redeem=self._tickets.redeem,
+            tunnel_of=self._receiver.tunnel,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
         )
