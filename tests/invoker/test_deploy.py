@@ -364,7 +364,7 @@ async def test_a_function_is_inspected_in_its_own_python_which_has_longer(tmp_pa
     python = WorkerPython(Path(sys.executable), "3.12.0", bridge_folder(bridge))
     inspector = BridgeInspector(time_limit=0.0001)
     assert await inspector.inspect(folder, FunctionConfig(), python) == Inspected("lambda", "app:handler", blocks=True)
-    with pytest.raises(InspectTimeout, match="longer than 0.001 seconds"):
+    with pytest.raises(InspectTimeout, match=r"longer than 0\.001 seconds"):
         await BridgeInspector(first_limit=0.001).inspect(folder, FunctionConfig(), python)
 
 
