@@ -246,8 +246,9 @@ class Platform:
     def progress(self, tag: str) -> int:
         path = self.evidence / f"{tag}.progress"
         if self.launcher == "docker":
-            found = self._progress.setdefault(tag, self._inside(f"{tag}.progress"))
-            path = next((each for each in found if each.exists()), path)
+            if tag not in self._progress:
+                self._progress[tag] = self._inside(f"{tag}.progress")
+            path = next((each for each in self._progress[tag] if each.exists()), path)
         try:
             return int(path.read_text() or "0")
         except FileNotFoundError:
