@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -140,9 +141,13 @@ class Platform:
         return self.edge.stop(), self.invoker.stop()
 
     def destroy(self) -> None:
-        if self.launcher == "docker" and hasattr(self, "edge"):
-            # What is killed leaves its containers to a next start that does not come.
-            self.stop()
+        if self.launcher == "docker" and hasattr(self, "invoker") and self.invoker.process.poll() is None:
+            # What is killed leaves its containers to a next start that does not come. The second signal: at once.
+            for _ in range(2):
+                self.invoker.signal(signal.SIGTERM)
+                select.poll().poll(100)
+            with suppress(subprocess.TimeoutExpired):
+                self.invoker.wait()
         for name in ("edge", "invoker"):
             service = getattr(self, name, None)
             if service is not None:
