@@ -46,6 +46,8 @@ def up(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run edge and invoker in one process, until Ctrl-C.
@@ -78,6 +80,8 @@ def edge(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run the edge: the public port, linked to an invoker."""
@@ -109,6 +113,8 @@ def invoker(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run the invoker: functions, workers, the receiver, the control port and the page."""
