@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PACKAGES := services/bridge services/invoker services/edge services/cli
 PYTEST_FLAGS ?=
+# Examples whose dependencies have to be installed first: the platform does not wait for them.
+LATER := $(patsubst %/requirements.txt,%,$(wildcard examples/*/requirements.txt))
+EXAMPLES := $(filter-out $(LATER),$(patsubst %/README.md,%,$(wildcard examples/*/README.md)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint bench lock screenshots clean
@@ -24,7 +27,7 @@ $(STAMP): requirements/uv.txt requirements/dev.txt $(PACKAGES:%=%/pyproject.toml
 	@touch $@
 
 run: $(STAMP) ## start the platform with the examples, print the page's URL
-	@./dialback up examples/*/ $(ARGS)
+	@./dialback up $(EXAMPLES) $(LATER:%=--later %) $(ARGS)
 
 test: $(STAMP) ## the whole test suite, with coverage
 	@$(BIN)/python tests/run.py $(PYTEST_FLAGS)

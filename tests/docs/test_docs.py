@@ -255,10 +255,12 @@ def test_the_changelog_has_the_present_version() -> None:
 
 
 def test_every_document_and_every_decision_is_in_an_index() -> None:
-    for index, folder in (("docs/README.md", ROOT / "docs"), ("docs/decisions/README.md", ROOT / "docs/decisions")):
-        listed = set(LINK.findall((ROOT / index).read_text()))
-        for document in folder.glob("*.md"):
-            assert document.name == "README.md" or document.name in listed, f"{index} does not list {document.name}"
+    for index in ("docs/README.md", "docs/decisions/README.md"):
+        folder = (ROOT / index).parent
+        listed = {target.partition("#")[0] for target in LINK.findall((ROOT / index).read_text())}
+        documents = [*folder.glob("*.md"), *folder.glob("handlers/*.md")]
+        for name in (str(document.relative_to(folder)) for document in documents):
+            assert name == "README.md" or name in listed, f"{index} does not list {name}"
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:

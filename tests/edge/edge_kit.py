@@ -213,7 +213,7 @@ class Front:
             settings = EdgeSettings.model_validate(
                 {"host": "127.0.0.1", "port": 0, "timeouts": self.timeouts, "limits": self.limits, **self.settings}
             )
-            self.service = EdgeService(settings, self.upstream, self.log, self.hooks)
+            self.service = EdgeService(settings, self.upstream, self.log, hooks=self.hooks)
             self.address = await self.service.start()
 
     @property

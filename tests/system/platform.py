@@ -112,6 +112,9 @@ class Platform:
             "XDG_RUNTIME_DIR": str(self.root / "run"),
             "DIALBACK_DATA_DIR": str(self.data),
             "LANG": "C.UTF-8",
+            # Functions with dependencies: one cache for all tests, and the package index that this machine names.
+            "UV_CACHE_DIR": str(Path.home() / ".cache/uv"),
+            **{name: value for name, value in os.environ.items() if name.startswith("UV_")},
             **{
                 name: os.environ[name]
                 for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "DOCKER_HOST")

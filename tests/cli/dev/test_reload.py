@@ -46,7 +46,7 @@ def test_a_head_that_comes_late_is_not_looked_for() -> None:
 def request(method: bytes = b"GET", accept: bytes = b"text/html", **fields: bytes) -> RequestHead:
     found = [(name.replace("_", "-").encode(), value) for name, value in fields.items()]
     rest: dict[str, Any] = {"body_length": 0, "has_length": False, "keep_alive": True, "expects_continue": False}
-    rest |= {"takes_trailers": False, "connection": b""}
+    rest |= {"takes_trailers": False, "connection": b"", "traceparent": b""}
     return RequestHead(method, b"/", 1, b"localhost", found, accept=accept, **rest)
 
 

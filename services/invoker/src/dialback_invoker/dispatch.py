@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -274,7 +273,8 @@ class Dispatch:
         encoded = stamp.encode(event)
         trace_id = first(invocation.request.fields, b"x-amzn-trace-id")
         headers = {"lambda-runtime-trace-id": trace_id.decode("latin-1")} if trace_id else {}
-        deadline = int((time.time() + total) * 1000) if total else NO_DEADLINE
+        # When `total` will fire, and not so long from now: waiting for a worker has taken its part.
+        deadline = int((exchange.begun + total) * 1000) if total else NO_DEADLINE
         tunnel = self._tunnel_of(invocation.worker) if invocation.mode == "tunnel" else None
         lease.hand_over(invocation.request.id, encoded, deadline, headers, tunnel)
         if lease.tunnelled:

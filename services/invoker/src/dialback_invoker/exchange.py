@@ -6,6 +6,7 @@ taken from the source only as fast as they leave for the client, and nothing end
 """
 
 import asyncio
+import time
 from typing import Protocol
 from zlib import crc32
 
@@ -71,6 +72,8 @@ class Exchange(BaseSink):
         """Whether a client gets the text of the function's exceptions; the record always does."""
         self._client = client
         self._deadlines: Deadlines | None = None
+        self.begun = 0.0
+        """Unix time from which `total` counts."""
         self._length: int | None = None
         self._bodyless = False
         self._discards = False
@@ -114,6 +117,7 @@ class Exchange(BaseSink):
 
     def begin(self, timeouts: Timeouts) -> None:
         """The function is known: its time-outs run."""
+        self.begun = time.time()
         self._deadlines = Deadlines(timeouts, self._time_out, held=lambda: self._blocked_since is not None)
         self._deadlines.begin()
 

@@ -22,6 +22,15 @@ def up(
     sources: Annotated[
         list[Path] | None, typer.Argument(metavar="[DIR ...]", help="Functions to deploy first.", show_default=False)
     ] = None,
+    later: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--later",
+            metavar="DIR",
+            help="Deploy this one when the platform is ready; a failure is said and stops nothing. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     host: o.Host = None,
     port: o.Port = None,
     control_host: o.ControlHost = None,
@@ -52,7 +61,7 @@ def up(
 ) -> None:
     """Run edge and invoker in one process, until Ctrl-C.
 
-    A function that cannot be packed or deployed stops it again, exit code 1 or 2.
+    A function that cannot be packed or deployed stops it again, exit code 1 or 2; one behind --later does not.
     """
     from dialback.deploying import pack_shown
     from dialback.serving import Serving, refuse_twins, service
@@ -60,9 +69,11 @@ def up(
 
     settings = settings_of(context)
     with ExitStack() as opened:
-        bundles = [opened.enter_context(closing(pack_shown(source))) for source in sources or ()]
-        refuse_twins(bundles)
-        code = Serving(settings, "Dialback", json, bundles).run(service("platform"))
+        bundles, following = (
+            [opened.enter_context(closing(pack_shown(source))) for source in named or ()] for named in (sources, later)
+        )
+        refuse_twins([*bundles, *following])
+        code = Serving(settings, "Dialback", json, bundles, following).run(service("platform"))
     raise typer.Exit(code)
 
 
