@@ -128,7 +128,13 @@ class InvokerService:
         self.run.create()
         self._undo.append(self.run.remove)
         self._launchers = Launchers(
-            self.settings, self.data, self.run, self._processes(), self._inspector(), self._open_unix
+            self.settings,
+            self.data,
+            self.run,
+            self._processes(),
+            self._inspector(),
+            self._open_unix,
+            development=self._development is not None,
         )
         self._undo.append(self._launchers.close)
         await self._launchers.start()
