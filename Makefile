@@ -42,7 +42,7 @@ bench: $(STAMP) ## measure against nginx in front of uvicorn (QUICK=1 for two mi
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 lock: $(STAMP) ## compile requirements/*.in to hashed locks
-	@for f in uv build run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements/$$f.in -o requirements/$$f.txt; done
+	@for f in uv build worker run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements/$$f.in -o requirements/$$f.txt; done
 
 screenshots: $(STAMP) ## take the docs' pictures of the page again (needs Chromium)
 	@$(BIN)/python docs/make_screenshots.py

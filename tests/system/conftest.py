@@ -1,8 +1,11 @@
 """Platforms for the tests: one that all share, and fresh ones for tests that break theirs."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 
+import docker
+import docker.errors
 import pytest
 
 from .platform import Platform
@@ -25,10 +28,17 @@ def mode() -> str:
     return "callback"
 
 
-@pytest.fixture(scope="session", params=["callback", "tunnel"])
+@pytest.fixture(scope="session", params=["callback", "tunnel", "docker"])
 def shared(request: pytest.FixtureRequest) -> Iterator[Platform]:
-    """A platform with the function `probe` at concurrency 10, one worker. Tests leave it as they found it."""
-    platform = Platform(mode=request.param)
+    """A platform with the function `probe` at concurrency 10, one worker. Tests leave it as they found it.
+
+    What holds for processes in either mode must hold for containers, too.
+    """
+    if request.param == "docker":
+        needs_an_engine()
+        platform = Platform(launcher="docker")
+    else:
+        platform = Platform(mode=request.param)
     try:
         platform.start()
         platform.deploy_probe()
@@ -36,6 +46,17 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Platform]:
         yield platform
     finally:
         platform.destroy()
+
+
+def needs_an_engine() -> None:
+    """Skips when no Docker Engine answers."""
+    asking = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="1.41", timeout=10)
+    try:
+        asking.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        pytest.skip(f"NOT TESTED, no Docker Engine can be reached: {str(error)[:200]}")
+    finally:
+        asking.close()
 
 
 @pytest.fixture

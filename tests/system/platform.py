@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -85,7 +86,14 @@ class Service:
 class Platform:
     """An invoker and an edge as separate processes, on free ports, in folders of their own."""
 
-    def __init__(self, *, mode: str = "callback", invoker: tuple[str, ...] = (), edge: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        mode: str = "callback",
+        launcher: str = "process",
+        invoker: tuple[str, ...] = (),
+        edge: tuple[str, ...] = (),
+    ) -> None:
         self.mode = mode
         """The mode of the functions that tests deploy, when they do not say."""
         # Short, because the paths of Unix sockets are.
@@ -94,7 +102,9 @@ class Platform:
         self.evidence = self.root / "evidence"
         self.evidence.mkdir()
         (self.root / "run").mkdir(mode=0o700)
-        self._invoker_flags = invoker
+        self.launcher = launcher
+        self._progress: dict[str, list[Path]] = {}
+        self._invoker_flags = (*invoker, "--launcher", launcher)
         self._edge_flags = edge
         self.environ = {
             "PATH": os.environ["PATH"],
@@ -107,7 +117,7 @@ class Platform:
             **{name: value for name, value in os.environ.items() if name.startswith("UV_")},
             **{
                 name: os.environ[name]
-                for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+                for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "DOCKER_HOST")
                 if name in os.environ
             },
         }
@@ -134,6 +144,13 @@ class Platform:
         return self.edge.stop(), self.invoker.stop()
 
     def destroy(self) -> None:
+        if self.launcher == "docker" and hasattr(self, "invoker") and self.invoker.process.poll() is None:
+            # What is killed leaves its containers to a next start that does not come. The second signal: at once.
+            for _ in range(2):
+                self.invoker.signal(signal.SIGTERM)
+                select.poll().poll(100)
+            with suppress(subprocess.TimeoutExpired):
+                self.invoker.wait()
         for name in ("edge", "invoker"):
             service = getattr(self, name, None)
             if service is not None:
@@ -176,10 +193,14 @@ class Platform:
         return done
 
     def deploy(self, source: Path, name: str, **config: object) -> None:
-        """Deploy a copy of `source`, with a dialback.toml made of `config`; EVIDENCE is set for it."""
+        """Deploy a copy of `source`, with a dialback.toml made of `config`; EVIDENCE is set for it. A worker in a
+        container writes to its own /tmp, and prints what must outlive it.
+        """
+        contained = self.launcher == "docker"
+        evidence = {"EVIDENCE": "/tmp", "EVIDENCE_IS_PRINTED": "1"} if contained else {"EVIDENCE": str(self.evidence)}
         folder = Path(tempfile.mkdtemp(dir=self.root)) / name
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "dialback.toml").write_text(_toml({"mode": self.mode, **config}, {"EVIDENCE": str(self.evidence)}))
+        (folder / "dialback.toml").write_text(_toml({"mode": self.mode, **config}, evidence))
         self.command("deploy", str(folder), "--name", name)
 
     def deploy_probe(self, name: str = "probe", **config: object) -> None:
@@ -195,8 +216,32 @@ class Platform:
 
     def notes(self, tag: str) -> list[str]:
         """The evidence that a function left under a tag."""
+        if self.launcher == "docker":
+            return self._printed_notes(tag)
         path = self.evidence / tag
         return path.read_text().splitlines() if path.exists() else []
+
+    def _printed_notes(self, tag: str) -> list[str]:
+        functions = self.control("/v1/functions")["functions"]
+        assert isinstance(functions, list)
+        notes = []
+        for function in functions:
+            answer = httpx.get(
+                f"{self.control_url}/v1/functions/{function['name']}/logs?limit=1000",
+                headers={"authorization": f"Bearer {self.token}"},
+                timeout=10,
+            )
+            notes += [str(json.loads(line)["line"]) for line in answer.text.splitlines()]
+        start = f"note {tag} "
+        written = [path for path in self._inside(tag) if path.exists()]
+        return [
+            *(note.removeprefix(start) for note in notes if note.startswith(start)),
+            *(line for path in written for line in path.read_text().splitlines()),
+        ]
+
+    def _inside(self, name: str) -> list[Path]:
+        """A file in /tmp of every container that runs, seen through its process."""
+        return [Path(f"/proc/{worker['pid']}/root/tmp/{name}") for worker in self.workers() if worker["pid"]]
 
     def await_note(self, tag: str, word: str, seconds: float = 5.0) -> str:
         """The first line of a tag that starts with a word, waited for."""
@@ -208,6 +253,10 @@ class Platform:
 
     def progress(self, tag: str) -> int:
         path = self.evidence / f"{tag}.progress"
+        if self.launcher == "docker":
+            if tag not in self._progress:
+                self._progress[tag] = self._inside(f"{tag}.progress")
+            path = next((each for each in self._progress[tag] if each.exists()), path)
         try:
             return int(path.read_text() or "0")
         except FileNotFoundError:
@@ -217,6 +266,18 @@ class Platform:
         workers = self.control("/v1/workers")["workers"]
         assert isinstance(workers, list)
         return [worker for worker in workers if function in ("", worker["function"])]
+
+    @property
+    def mark(self) -> str:
+        """What the platform's containers are labelled with."""
+        return (self.data / "identity").read_text().strip()
+
+    def containers(self, client: Any, **filters: Any) -> list[dict[str, Any]]:
+        """This platform's containers, as the engine lists them."""
+        found: list[dict[str, Any]] = client.containers(
+            all=True, filters={"label": f"dialback.platform={self.mark}", **filters}
+        )
+        return found
 
     def worker_pid(self, function: str = "probe") -> int:
         """The process of a function's worker, which is started if there is none."""

@@ -152,6 +152,8 @@ def invoker_settings(settings: Settings) -> InvokerSettings:
         data_dir=settings.data_dir,
         control=InvokerTcp(host=settings.control.host, port=settings.control.port),
         launcher=settings.launcher,
+        docker_host=settings.docker_host or "",
+        worker_image=settings.worker_image,
         default=settings.default,
         public_url=settings.public_url or "",
         receiver=_tcp(settings.receiver),

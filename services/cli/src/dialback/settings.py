@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from dialback import setting_values as values
 from dialback.address import Address, TcpAddress, UnixAddress
@@ -64,6 +64,7 @@ class Settings:
 
     `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
     edge's own). `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
+    `docker_host` is the address of the container engine (None: DOCKER_HOST, else the usual socket).
     `in_flight` is how many requests may be unanswered in all, `window_budget` the bytes by which all windows together
     may grow. `keep_deployments` is how many of each function are kept; `build_timeout`, in seconds, and `build_limit`,
     in bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
@@ -74,7 +75,9 @@ class Settings:
     control: Listen
     public_url: str | None
     data_dir: Path
-    launcher: str
+    launcher: Literal["process", "docker"]
+    docker_host: str | None
+    worker_image: str
     default: str | None
     edge: EdgeSettings
     receiver: Address
@@ -110,6 +113,8 @@ def resolve(
         public_url=say.get(values.PUBLIC_URL),
         data_dir=say.get(values.DATA_DIR) or default_data_dir(environment),
         launcher=say.get(values.LAUNCHER),
+        docker_host=say.get(values.DOCKER_HOST),
+        worker_image=say.get(values.WORKER_IMAGE),
         default=say.get(values.DEFAULT),
         edge=edge_settings(say.file, host, port, say.get(values.TRUSTED_PROXIES)),
         receiver=say.get(values.RECEIVER),

@@ -70,7 +70,6 @@ class Dispatch:
         pending: PendingTable,
         admission: Admission,
         *,
-        callback_url: str,
         record: Callable[[Invocation], None],
         redeem: Callable[[str], Ticket | None],
         visit: Callable[[Deployment], Pool],
@@ -83,7 +82,6 @@ class Dispatch:
         self._pool_of = pool_of
         self._pending = pending
         self._admission = admission
-        self._callback_url = callback_url
         self._record = record
         self._redeem = redeem
         self._visit = visit
@@ -179,7 +177,7 @@ class Dispatch:
         while True:
             lease = await self._lease(invocation, exchange, deployment, visiting=visiting, least_loaded=again)
             try:
-                event = self._stamp(invocation, exchange, route, body, plan)
+                event = self._stamp(invocation, exchange, lease.worker.callback_url, route, body, plan)
                 invocation.payload = stamp.shown(event, bodies=config.record_bodies)
                 self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
                 await self._join(exchange, lease, config.timeouts.total)
@@ -254,16 +252,16 @@ class Dispatch:
             raise Overloaded(text, code="queue_timeout", retry_after=5) from None
 
     def _stamp(
-        self, invocation: Invocation, exchange: Exchange, route: Route, body: bytes | None, plan: str
+        self, invocation: Invocation, exchange: Exchange, url: str, route: Route, body: bytes | None, plan: str
     ) -> dict[str, object]:
-        """The payload, with a callback and a fresh token unless the mode is `buffered`."""
+        """The payload, with a callback to ``url`` and a fresh token unless the mode is `buffered`."""
         request = invocation.request
         if invocation.span is not None:
             request = request._replace(fields=invocation.span.to_worker(request.fields))
         callback = None
         if invocation.mode != "buffered":
             token = self._pending.mint(request.id, invocation.worker, exchange)
-            callback = stamp.Callback(self._callback_url, token, plan, request.body_length)
+            callback = stamp.Callback(url, token, plan, request.body_length)
         return stamp.event(request, route, body, callback)
 
     def _hand_over(

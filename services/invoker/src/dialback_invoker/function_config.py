@@ -2,7 +2,7 @@
 
     name = "chat"                 default: the name that it is deployed under
     runtime = "python"
-    launcher = "process"
+    launcher = "docker"           process, docker; default: the platform's
     python = "3.12"               default: the platform's own, or one that requires-python takes
     entry = "app:app"             default: found by file name and by what the file exports
     mode = "callback"             buffered, callback, tunnel
@@ -12,9 +12,14 @@
     max_workers = 4
     memory_mb = 256
     idle_seconds = 300            an idle worker lives this long; 0: it stops at once
+    idle = "stop"                 stop, pause: what happens then; only containers can be paused
+    warm = 0                      workers that are started before anybody asks, and stay
     on_disconnect = "cancel"      cancel, linger, finish
     linger_seconds = 30           how long "linger" lets a function go on after its client left
     errors = "detailed"           detailed: a 500 has the exception's type and text; plain: its code alone
+    network = "none"              none, outside: what a container reaches besides the platform
+    sandbox = "runsc"             gVisor, where the engine has it; default: the engine's own runtime
+    cpus = 1                      processors that a container may use
     record_bodies = true          false: no record has a request body, so none with a body can be replayed
     limits = "none"
     [timeouts]                    seconds; 0: none
@@ -37,7 +42,16 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import tomllib
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dialback_invoker.errors import ConfigError
@@ -134,7 +148,7 @@ class FunctionConfig(_Strict):
 
     name: Annotated[str, _matching(name_problem)] | None = None
     runtime: Annotated[Literal["python"], _one_of(["python"], ["node", "web", *_AWS_RUNTIMES])] = "python"
-    launcher: Annotated[Literal["process"], _one_of(["process"], ["docker", "lambda"])] = "process"
+    launcher: Annotated[Literal["process", "docker"], _one_of(["process", "docker"], ["lambda"])] | None = None
     python: Annotated[str, _matching(_python_problem)] | None = None
     entry: Annotated[str, _matching(_entry_problem)] | None = None
     mode: Annotated[Literal["buffered", "callback", "tunnel"], _one_of(["buffered", "callback", "tunnel"])] = "callback"
@@ -144,13 +158,26 @@ class FunctionConfig(_Strict):
     max_workers: Annotated[int, Field(ge=1, le=1_000)] = 4
     memory_mb: Annotated[int, Field(ge=32, le=1_048_576)] = 256
     idle_seconds: Seconds = 300.0
+    idle: Annotated[Literal["stop", "pause"], _one_of(["stop", "pause"])] = "stop"
+    warm: Annotated[int, Field(ge=0, le=1_000)] = 0
     on_disconnect: Annotated[Literal["cancel", "linger", "finish"], _one_of(["cancel", "linger", "finish"])] = "cancel"
     linger_seconds: Seconds = 30.0
     errors: Annotated[Literal["detailed", "plain"], _one_of(["detailed", "plain"])] = "detailed"
+    network: Annotated[Literal["none", "outside"], _one_of(["none", "outside"])] = "none"
+    sandbox: Annotated[Literal["runsc"], _one_of(["runsc"])] | None = None
+    cpus: Annotated[float, Field(ge=0.1, le=64, allow_inf_nan=False)] = 1.0
     record_bodies: bool = True
     limits: Annotated[Literal["none"], _one_of(["none"], _LIMITS_LATER)] = "none"
     timeouts: Timeouts = Timeouts()
     env: dict[Variable, Value] = Field(default_factory=dict)
+
+    @field_validator("warm")
+    @classmethod
+    def _warm_workers_fit(cls, warm: int, info: ValidationInfo) -> int:
+        most = info.data.get("max_workers", warm)
+        if warm > most:
+            raise PydanticCustomError("fit", "is more than max_workers = {most}", {"most": most})
+        return warm
 
     def concurrency_for(self, blocks: bool) -> int:
         """Invocations that one worker serves at once: as configured, else 10 if the handler blocks and 100 if not."""

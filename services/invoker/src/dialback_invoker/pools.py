@@ -6,9 +6,11 @@ at once when another deployment of the function is activated or the function is 
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Final
 
 from dialback_invoker.deployment import Deployment
+from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerPython, WorkerSpec
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.pool import OnStart, Pool
@@ -18,14 +20,24 @@ VISIT_IDLE_SECONDS: Final = 30.0
 """How long a worker of a visited deployment waits for another request."""
 
 
+@dataclass(frozen=True, slots=True)
+class Launching:
+    """A launcher, and where its workers find the receiver."""
+
+    launcher: Launcher
+    callback_url: str
+    """What an invocation tells the bridge to dial."""
+    allow: tuple[AllowedUrl, ...]
+    """The addresses that bridges may dial."""
+
+
 class Pools:
     """Deployment to pool. A superseded pool lives on until its last invocation is over."""
 
     def __init__(
         self,
         data: DataFolder,
-        launcher: Launcher,
-        allow: Callable[[], tuple[AllowedUrl, ...]],
+        launching: Callable[[FunctionConfig], Launching],
         *,
         on_log: OnLog,
         on_change: Callable[[Worker], None],
@@ -33,12 +45,11 @@ class Pools:
         python_of: Callable[[str], WorkerPython | None],
         on_gone: Callable[[], None],
     ) -> None:
-        """`allow`: the addresses that bridges may dial, asked for when a pool is made. `python_of`: what starts a
-        worker in the environment of that key. `on_gone` is told when nothing is left of a superseded deployment.
+        """`launching`: how workers of a function are launched, asked for when a pool is made. `python_of`: what starts
+        a worker in the environment of that key. `on_gone` is told when nothing is left of a superseded deployment.
         """
         self._data = data
-        self._launcher = launcher
-        self._allow = allow
+        self._launching = launching
         self._on_log = on_log
         self._on_change = on_change
         self._on_start = on_start
@@ -53,7 +64,9 @@ class Pools:
         """The pool of a deployment."""
         pool = self._pools.get(deployment.id)
         if pool is None:
-            pool = self._pools[deployment.id] = self._make(deployment, deployment.config.idle_seconds)
+            pool = self._pools[deployment.id] = self._make(
+                deployment, deployment.config.idle_seconds, deployment.config.warm
+            )
             self._deployments[pool] = deployment
         return pool
 
@@ -62,9 +75,14 @@ class Pools:
         pool = self._visited.get(deployment.id)
         if pool is None:
             idle_seconds = min(deployment.config.idle_seconds, VISIT_IDLE_SECONDS)
-            pool = self._visited[deployment.id] = self._make(deployment, idle_seconds)
+            pool = self._visited[deployment.id] = self._make(deployment, idle_seconds, warm=0)
             self._deployments[pool] = deployment
         return pool
+
+    def activate(self, deployment: Deployment) -> None:
+        """It serves from now on: starts what it keeps warm."""
+        if deployment.config.warm:
+            self.of(deployment).warm_up()
 
     @property
     def workers(self) -> list[Worker]:
@@ -121,9 +139,10 @@ class Pools:
         del self._deployments[self._retiring.pop(task)]
         self._on_gone()
 
-    def _make(self, deployment: Deployment, idle_seconds: float) -> Pool:
+    def _make(self, deployment: Deployment, idle_seconds: float, warm: int) -> Pool:
         config = deployment.config
         concurrency = deployment.concurrency
+        launching = self._launching(config)
         spec = WorkerSpec(
             function=deployment.function,
             deployment=deployment.id,
@@ -134,15 +153,21 @@ class Pools:
             memory_mb=config.memory_mb,
             concurrency=concurrency,
             callback_socket=config.callback_socket,
+            callback_url=launching.callback_url,
+            allow=launching.allow,
+            network=config.network,
+            sandbox=config.sandbox,
+            cpus=config.cpus,
             event_loop=config.event_loop,
-            allow=self._allow(),
             python=self._python_of(deployment.environment),
         )
         return Pool(
             spec,
-            self._launcher,
+            launching.launcher,
             max_workers=config.max_workers,
             concurrency=concurrency,
+            warm=warm,
+            pause_idle=config.idle == "pause",
             idle_seconds=idle_seconds,
             start_seconds=config.timeouts.start,
             on_log=self._on_log,

@@ -32,6 +32,7 @@ from dialback_invoker.launchers.debugged import DebuggedLauncher
 from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.launchers.spares import Spares
+from dialback_invoker.launching import Launchers
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
 from dialback_invoker.logs import LogBook
@@ -102,6 +103,7 @@ class InvokerService:
         self.control_token = ""
         self.public_url = settings.public_url
         self._undo: list[Callable[[], object]] = []
+        self._opening = asyncio.Lock()
         self._budget = Budget(settings.window_budget)
         self._metrics = InvokerMetrics(VERSION)
         self.exposition = exposition or Exposition()
@@ -126,18 +128,19 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        if self._development is None:
-            launcher = ProcessLauncher(self.run.root, command=self._worker_command)
-        else:
-            self._spares = Spares(self._development.imports)
-            self._undo.append(lambda: asyncio.to_thread(self._spares.close))
-            debugging = asdict(self._development.debugging)
-            launcher = DebuggedLauncher(self.run.root, self._worker_command, self._spares, debugging)
-        self._undo.append(launcher.close)
-        await launcher.sweep()
+        self._launchers = Launchers(
+            self.settings,
+            self.data,
+            self.run,
+            self._processes(),
+            self._inspector(),
+            self._open_unix,
+            development=self._development is not None,
+        )
+        self._undo.append(self._launchers.close)
+        await self._launchers.start()
         self.run.receiver_socket.unlink(missing_ok=True)
         self.run.link_socket.unlink(missing_ok=True)
-        self._launcher = launcher
 
         store = await SqliteStore.open(self.data.database, Retention(deployments=self.settings.keep_deployments))
         self._undo.append(store.close)
@@ -150,24 +153,40 @@ class InvokerService:
         await self._logs.start()
         self._undo += [self._recorder.close, self._logs.close]
 
-        await self._start_data_path(launcher)
+        await self._start_data_path()
         await self._start_control(store)
         self.view.ready = True
 
-    async def _start_data_path(self, launcher: ProcessLauncher) -> None:
+    def _processes(self) -> ProcessLauncher | None:
+        """What starts workers as processes; None where all of them are containers."""
+        if self._development is not None:
+            self._spares = Spares(self._development.imports)
+            self._undo.append(lambda: asyncio.to_thread(self._spares.close))
+        if self.settings.launcher != "process":
+            return None
+        if self._development is None:
+            return ProcessLauncher(self.run.root, command=self._worker_command)
+        debugging = asdict(self._development.debugging)
+        return DebuggedLauncher(self.run.root, self._worker_command, self._spares, debugging)
+
+    def _inspector(self) -> BridgeInspector:
+        if self._development is None:
+            return BridgeInspector()
+        return BridgeInspector(_PATIENT_INSPECTION, begin=partial(spare_inspection.begin, self._spares))
+
+    async def _start_data_path(self) -> None:
         settings = self.settings
         self.registry = Registry()
         pending = PendingTable(secrets.token_hex(4))
         self._tickets = Tickets()
         self._admission = Admission(queue=settings.queue, in_flight=settings.in_flight)
         self._receiver = Receiver(pending, budget=self._budget)
-        callback_url, allow = await self._open_receiver()
+        self._launchers.dial(*await self._open_receiver())
         limits = BuildLimits(settings.build_seconds, settings.build_bytes)
         self._environments = Environments(self.data.environments, limits=limits)
         self._pools = Pools(
             self.data,
-            launcher,
-            lambda: allow,
+            self._launchers.launching,
             on_log=self._on_log,
             on_change=self._on_worker,
             on_start=self._metrics.worker_started,
@@ -183,7 +202,6 @@ class InvokerService:
             self._pools.of,
             pending,
             self._admission,
-            callback_url=callback_url,
             record=self._record,
             redeem=self._tickets.redeem,
             visit=self._pools.visit,
@@ -201,9 +219,7 @@ class InvokerService:
         self._undo.append(self._receiver.close)
         wanted = self.settings.receiver
         if wanted is None:
-            path = str(self.run.receiver_socket)
-            await self._receiver.listen_unix(path)
-            os.chmod(path, 0o600)
+            path = str(await self._open_unix())
             return f"unix://{path}", (AllowedUrl("unix", path=path),)
         runner = web.AppRunner(self._receiver.application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
@@ -216,6 +232,15 @@ class InvokerService:
         name, number = _bracketed(dialled.hostname or ""), dialled.port or _DEFAULT_PORTS.get(dialled.scheme, 0)
         self._receiver.authorities = frozenset({dialled.netloc.lower(), f"{name}:{number}"})
         return f"{url}{payload.CALLBACK_PATH}", (AllowedUrl(dialled.scheme, name, number),)
+
+    async def _open_unix(self) -> Path:
+        """The receiver's Unix socket: processes dial it unless they dial TCP, containers always."""
+        path = self.run.receiver_socket
+        async with self._opening:
+            if not path.exists():
+                await self._receiver.listen_unix(str(path))
+                os.chmod(path, 0o600)
+        return path
 
     async def _open_link(self) -> None:
         wanted = self.settings.link
@@ -230,16 +255,14 @@ class InvokerService:
                 raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
 
     async def _start_control(self, store: SqliteStore) -> None:
-        inspector = BridgeInspector()
-        if self._development is not None:
-            inspector = BridgeInspector(_PATIENT_INSPECTION, begin=partial(spare_inspection.begin, self._spares))
         self._deployer = deployer = Deployer(
             data=self.data,
             store=store,
             registry=self.registry,
-            inspector=inspector,
+            inspector=self._launchers,
             environments=self._environments,
             running=lambda: self._pools.deployments,
+            elsewhere=self._launchers,
         )
         self._undo.append(deployer.close)
         await deployer.load()
@@ -250,7 +273,7 @@ class InvokerService:
             self.dispatch,
             self._pools,
             self._tickets,
-            self._launcher,
+            self._launchers.default,
             data_dir=str(self.data.root),
             public_url=lambda: self.public_url or self.link.advertised,
         )
@@ -296,7 +319,7 @@ class InvokerService:
     @property
     def memory_enforcement(self) -> str:
         """`cgroup` or `watch`."""
-        return self._launcher.memory_enforcement
+        return self._launchers.default.memory_enforcement
 
     # --- stop ---------------------------------------------------------------------------------------------------------
 
@@ -334,6 +357,8 @@ class InvokerService:
     # --- what is told -------------------------------------------------------------------------------------------------
 
     def _on_activate(self, old: Deployment | None, new: Deployment) -> None:
+        self._launchers.prepare(new)
+        self._pools.activate(new)
         self._pools.end_visits(new.function)
         if old is not None:
             self._pools.retire(old)

@@ -46,6 +46,12 @@ def function_routes(services: Services) -> list[Route]:
     ]  # fmt: skip
 
 
+def _launcher(services: Services, deployment: Deployment) -> str:
+    """A platform of containers runs nothing else."""
+    platform = services.platform.facts().launcher
+    return "docker" if platform == "docker" else deployment.config.launcher or platform
+
+
 def function_views(services: Services, deployments: list[Deployment]) -> list[models.Function]:
     """Functions as the API shows them, by their active deployments."""
     workers: Counter[str] = Counter()
@@ -60,7 +66,7 @@ def function_views(services: Services, deployments: list[Deployment]) -> list[mo
             kind=deployment.kind,
             entry=deployment.entry,
             mode=deployment.config.mode,
-            launcher=deployment.config.launcher,
+            launcher=_launcher(services, deployment),
             created_at=deployment.created_at,
             urls=list(services.platform.urls(deployment.function)),
             workers=workers[name_key(deployment.function)],

@@ -13,15 +13,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Protocol
 
 from dialback_invoker.deploy.bundle import remove_unused
 from dialback_invoker.deployment import Deployment
+from dialback_invoker.environments.builder import Tell
 from dialback_invoker.environments.environments import Environments
 from dialback_invoker.errors import DialbackError
+from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.store.port import Store
 
 _log = logging.getLogger(__name__)
+
+
+class Elsewhere(Protocol):
+    """Keeps what functions need in another place than the data folder: in images."""
+
+    async def provide(self, tree: Path, config: FunctionConfig, tell: Tell) -> bool:
+        """Makes ready what the function in ``tree`` needs; False when it is none of its functions."""
+        ...
+
+    async def remove_unused(self, bundles: Collection[str]) -> list[str]:
+        """Removes what none of these bundles needs; the names of what is gone. Raises DialbackError."""
+        ...
 
 
 class Collector:
@@ -33,11 +49,13 @@ class Collector:
         store: Store,
         environments: Environments,
         running: Callable[[], Collection[Deployment]],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._data = data
         self._store = store
         self._environments = environments
         self._running = running
+        self._elsewhere = elsewhere
         self._task: asyncio.Task[None] | None = None
         self._again = False
         self._closed = False
@@ -70,6 +88,8 @@ class Collector:
             removed += await asyncio.to_thread(remove_unused, self._data.bundles, bundles)
             keys = await self._store.environments_in_use() | {each.environment for each in running}
             removed += await asyncio.to_thread(self._environments.remove_unused(keys))
+            if self._elsewhere is not None:
+                removed += await self._elsewhere.remove_unused(bundles)
         if removed:
             _log.info("removed what nothing uses: %s", ", ".join(removed))
         return removed

@@ -19,7 +19,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from dialback_invoker.deploy.bundle import copy_tree, settle, staging_folder, sweep, unpack
-from dialback_invoker.deploy.collector import Collector
+from dialback_invoker.deploy.collector import Collector, Elsewhere
 from dialback_invoker.deploy.inspect import Inspected, Inspector
 from dialback_invoker.deploy.tree import BundleLimits
 from dialback_invoker.deployment import Deployment, new_deployment_id
@@ -93,6 +93,7 @@ class Deployer:
         inspector: Inspector,
         environments: Environments | None = None,
         running: Callable[[], Collection[Deployment]] = tuple,
+        elsewhere: Elsewhere | None = None,
         limits: BundleLimits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -101,10 +102,12 @@ class Deployer:
         self._registry = registry
         self._inspector = inspector
         self.environments = environments or Environments(data.environments)
+        if elsewhere is not None:
+            self.environments.elsewhere = elsewhere.provide
         self.limits = limits or BundleLimits()
         self._clock = clock
         self._names: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.collector = Collector(data, store, self.environments, running)
+        self.collector = Collector(data, store, self.environments, running, elsewhere)
         self._restoring: asyncio.Task[None] | None = None
 
     async def load(self) -> None:

@@ -85,8 +85,8 @@ class BridgeInspector:
         try:
             command = self._command if python is None else _command(python)
             limit = self._time_limit if python is None else self._first_limit
-            code = await self._run([*command, *arguments], folder, _environment(folder, config), limit, out, err)
-            return _verdict(code, out.text(), err.text())
+            code = await self._run([*command, *arguments], folder, environment(folder, config), limit, out, err)
+            return verdict(code, out.text(), err.text())
         finally:
             out.close()
             err.close()
@@ -155,7 +155,8 @@ class _Tail:
         return True  # never at its end, for our own write end is open
 
 
-def _environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
+def environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
+    """What the inspection finds in its environment."""
     usual = {
         "PATH": os.defpath,
         "HOME": str(folder),
@@ -167,7 +168,8 @@ def _environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
     return usual | config.env
 
 
-def _verdict(code: int, out: bytes, err: bytes) -> Inspected:
+def verdict(code: int, out: bytes, err: bytes) -> Inspected:
+    """What the end of an inspection says: a negative ``code`` is a signal. Raises EntryError."""
     answer = _last_json(out)
     error = answer.get("error")
     if code == 3 and isinstance(error, dict):

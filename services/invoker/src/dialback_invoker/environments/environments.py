@@ -65,6 +65,8 @@ class Environments:
         self._environ = environ
         self._own = own or own_interpreter()
         self._find_uv = uv
+        self.elsewhere: Callable[[Path, FunctionConfig, Tell], Awaitable[bool]] = _nowhere
+        """Is asked first: provides what functions need that run where these environments cannot be seen."""
         self._known: dict[str, Environment] = {}
         self._chosen: dict[Wish, Interpreter] = {}
         self._builds: dict[str, _Build] = {}
@@ -112,6 +114,9 @@ class Environments:
         None: the function needs none. Raises RequirementsError, NoPython, BuildFailed, BuildTimeout, DiskFull,
         PlatformFailure; what ran before is not touched. Cancelling it ends the build, unless others wait for it too.
         """
+        if await self.elsewhere(tree, config, tell):
+            yield None
+            return
         requirements = await asyncio.to_thread(find_requirements, tree, config.entry)
         order = await self._order(requirements, config)
         if order is None:
@@ -216,6 +221,10 @@ class Environments:
         if self._bridge is None:
             raise PlatformFailure("the environments were not opened")
         return self._bridge
+
+
+async def _nowhere(_tree: Path, _config: FunctionConfig, _tell: Tell) -> bool:
+    return False
 
 
 class _Build:
