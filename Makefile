@@ -38,8 +38,11 @@ lint: $(STAMP) ## formatting, types, import rules
 bench: $(STAMP) ## measure against nginx in front of uvicorn (QUICK=1 for two minutes)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
 lock: $(STAMP) ## compile requirements/*.in to hashed locks
-	@for f in uv build run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements/$$f.in -o requirements/$$f.txt; done
+	@for f in uv build run dev; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt; done
+	@for f in edge invoker; do $(LOCK) -c requirements/run.txt requirements/$$f.in -o requirements/$$f.txt; done
 
 clean: ## remove what setup and the tools made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

@@ -4,11 +4,13 @@ import asyncio
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,22 @@ def test_a_service_on_its_own_is_run_with_its_settings(run: Run, services: Servi
     assert services.settings is not None
     assert str(services.settings.link.address) == "tcp://127.0.0.1:7000"
     assert services.settings.link.key_file == Path.cwd() / "key"
+
+
+def test_an_invoker_deploys_only_what_is_not_there_yet(run: Run, services: Services, function: Path) -> None:
+    chat = function.with_name("chat")
+    shutil.copytree(function, chat)
+    assert run("serve", "invoker", str(function), str(chat)).exit_code == 0
+    assert [name for name, *_ in services.platform.uploads] == ["hello"]
+
+
+def test_where_people_reach_the_control_port_is_what_is_printed(run: Run, services: Services) -> None:
+    services.ready = replace(services.ready, control_public_url="http://127.0.0.1:9001")
+    said = run("serve", "invoker", "--control-public-url", "http://127.0.0.1:9001").stdout
+    assert f"http://127.0.0.1:9001/#token={TOKEN}" in said
+    assert services.platform.control_url not in said
+    assert services.settings is not None
+    assert services.settings.control_public_url == "http://127.0.0.1:9001"
 
 
 def test_an_edge_has_no_functions_and_no_page(services: Services) -> None:

@@ -76,6 +76,12 @@ PublicUrl = Annotated[
     str | None,
     setting("--public-url", "The public port's address as clients see it, when it is another.", "URL", LISTENING),
 ]
+ControlPublicUrl = Annotated[
+    str | None,
+    setting(
+        "--control-public-url", "The control port's address as people reach it, when it is another.", "URL", LISTENING
+    ),
+]
 Receiver = Annotated[
     str | None,
     setting("--receiver", "Where workers dial back to: unix (default) or tcp://HOST:PORT.", "ADDRESS", LISTENING),

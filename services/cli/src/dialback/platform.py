@@ -162,6 +162,7 @@ def _ready(settings: Settings, invoker: InvokerService, public_url: str) -> Read
     return Ready(
         public_url=public_url,
         control_url=invoker.control_url,
+        control_public_url=settings.control_public_url or "",
         control_token=invoker.control_token,
         launcher=settings.launcher,
         memory_enforcement=invoker.memory_enforcement,
@@ -175,6 +176,7 @@ def _invoker_settings(settings: Settings) -> InvokerSettings:
         launcher=settings.launcher,
         default=settings.default,
         public_url=settings.public_url or "",
+        control_public_url=settings.control_public_url or "",
         receiver=_tcp(settings.receiver),
         link=_tcp(settings.link.address) or _path(settings.link.address),
         link_key_file=settings.link.key_file,

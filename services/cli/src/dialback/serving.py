@@ -47,12 +47,15 @@ def service(kind: str) -> Service:
 
 @dataclass(slots=True)
 class Serving:
-    """One run of a service. `bundles` are deployed when it is ready; the banner follows."""
+    """One run of a service. `bundles` are deployed when it is ready, with `only_new` those whose names are not taken
+    yet; the banner follows.
+    """
 
     settings: Settings
     title: str
     json: bool
     bundles: Sequence[Bundle] = ()
+    only_new: bool = False
     _ready: Ready = field(default_factory=Ready)
 
     def run(self, run: Service) -> int:
@@ -103,8 +106,11 @@ class Serving:
         """Deploy through the control API, as everybody does; then ask what there is."""
         where = Whereabouts(self._ready.control_url, "this platform", self._ready.control_token, "this platform")
         with ControlClient(where) as client:
+            there = client.functions().functions if self.only_new else ()
+            taken = {function.name.lower() for function in there}
             for bundle in self.bundles:
-                deploy_bundle(client, bundle)
+                if bundle.name.lower() not in taken:
+                    deploy_bundle(client, bundle)
             return client.functions().functions
 
 

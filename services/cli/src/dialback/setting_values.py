@@ -187,6 +187,7 @@ PORT = Key("port", integer(0, 65535), 8080)
 CONTROL_HOST = Key("control_host", host, "127.0.0.1")
 CONTROL_PORT = Key("control_port", integer(0, 65535), 8081)
 PUBLIC_URL = Key("public_url", optional(url), None)
+CONTROL_PUBLIC_URL = Key("control_public_url", optional(url), None)
 DATA_DIR = Key("data_dir", optional(path), None)
 LAUNCHER = Key("launcher", launcher, "process")
 DEFAULT = Key("default", optional(function_name), None)
@@ -208,6 +209,6 @@ KNOWN = tuple(
     for key in (
         *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER, RECEIVER_URL),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
-        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG),
+        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, CONTROL_PUBLIC_URL),
     )
 )
