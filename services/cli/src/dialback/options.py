@@ -130,6 +130,15 @@ DrainDelay = Annotated[
         RUNNING,
     ),
 ]
+SharePort = Annotated[
+    bool | None,
+    typer.Option(
+        "--share-port/--no-share-port",
+        help="Let other edges of this machine listen on the same public port (off).",
+        rich_help_panel=LISTENING,
+        show_default=False,
+    ),
+]
 AccessLog = Annotated[
     bool | None,
     typer.Option(

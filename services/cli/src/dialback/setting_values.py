@@ -203,12 +203,13 @@ WINDOW_BUDGET = Key("window_budget", integer(1024 * 1024, 1 << 40), 64 * 1024 * 
 DRAIN_GRACE = Key("drain_grace", seconds, 30.0)
 DRAIN_DELAY = Key("drain_delay", seconds, 0.0)
 ACCESS_LOG = Key("access_log", boolean, True)
+SHARE_PORT = Key("share_port", boolean, False)
 
 KNOWN = tuple(
     key.name
     for key in (
         *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER, RECEIVER_URL),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
-        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, CONTROL_PUBLIC_URL),
+        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, CONTROL_PUBLIC_URL, SHARE_PORT),
     )
 )

@@ -107,7 +107,7 @@ def resolve(
         data_dir=say.get(values.DATA_DIR) or default_data_dir(environment),
         launcher=say.get(values.LAUNCHER),
         default=say.get(values.DEFAULT),
-        edge=edge_settings(say.file, host, port, say.get(values.TRUSTED_PROXIES)),
+        edge=edge_settings(say.file, host, port, say.get(values.SHARE_PORT), say.get(values.TRUSTED_PROXIES)),
         receiver=say.get(values.RECEIVER),
         receiver_url=_receiver_url(say),
         link=Link(say.get(values.LINK), say.get(values.LINK_KEY_FILE)),

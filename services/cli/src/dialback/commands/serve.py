@@ -67,6 +67,7 @@ def edge(
     host: o.Host = None,
     port: o.Port = None,
     public_url: o.PublicUrl = None,
+    share_port: o.SharePort = None,
     trusted_proxies: o.TrustedProxies = None,
     link: o.LinkAddress = None,
     link_key_file: o.LinkKeyFile = None,

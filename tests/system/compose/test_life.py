@@ -1,0 +1,106 @@
+"""Starting and stopping: what stays, what goes, several edges."""
+
+import signal
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ..platform import eventually
+from .composed import UP_SECONDS, Belongings, Composed, docker
+from .conftest import Make
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(UP_SECONDS * 3)]
+
+SLOW = """
+import asyncio
+
+
+async def handler(event, context):
+    for number in range(8):
+        yield f"chunk {number}\\n"
+        await asyncio.sleep(0.5)
+"""
+HELLO = {"DIALBACK_FUNCTIONS": "/opt/examples/hello"}
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    (folder / "app.py").write_text(SLOW)
+    return folder
+
+
+def answers(composed: Composed) -> None:
+    """`hello` is there and answers."""
+    eventually(lambda: composed.get("/@hello/").text == "Hello world\n", 30, "hello does not answer")
+
+
+def test_one_command_ends_everything_and_a_stream_comes_to_its_end(make: Make, slow: Path) -> None:
+    composed = make(**HELLO)
+    before = Belongings.now(composed.project)
+    composed.up()
+    answers(composed)
+    composed.command("deploy", str(slow))
+    got: list[str] = []
+    began = threading.Event()
+
+    def read() -> None:
+        with httpx.stream("GET", f"{composed.url}/@slow/", timeout=30) as answer:
+            for line in answer.iter_lines():
+                got.append(line)
+                began.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert began.wait(30)
+    composed.down()
+    reader.join(30)
+    assert got == [f"chunk {number}" for number in range(8)]
+    assert Belongings.now(composed.project) == before
+
+
+def test_what_was_deployed_is_there_after_down_and_up(make: Make, slow: Path) -> None:
+    composed = make(**HELLO)
+    composed.up()
+    answers(composed)
+    token = composed.token
+    (slow / "app.py").write_text(SLOW.replace("range(8)", "range(1)"))
+    composed.command("deploy", str(slow), "--name", "hello")
+    composed.compose("down")
+    composed.up()
+    assert composed.token == token
+    assert composed.get("/@hello/").text == "chunk 0\n", "the example came back over what was deployed"
+
+
+def test_two_edges_share_the_published_port(make: Make) -> None:
+    composed = make(**HELLO)
+    composed.files = ("docker-compose.yml", "edges.yml")
+    before = Belongings.now(composed.project)
+    composed.up("--scale", "edge=2")
+    answers(composed)
+
+    def both() -> bool:
+        composed.get("/@hello/")
+        logs = [docker("logs", composed.container("edge", number)) for number in (1, 2)]
+        return all('"path": "/@hello/"' in log for log in logs)
+
+    eventually(both, 20, "one of the edges got no connection")
+    docker("kill", "--signal", "TERM", composed.container("edge", 1))
+    docker("wait", composed.container("edge", 1))
+    for _ in range(10):
+        assert composed.get("/@hello/").text == "Hello world\n"
+    composed.down()
+    assert Belongings.now(composed.project) == before
+
+
+def test_a_killed_invoker_leaves_nothing_that_down_does_not_take(make: Make) -> None:
+    composed = make(**HELLO, DIALBACK_RESTART="no")
+    before = Belongings.now(composed.project)
+    composed.up()
+    answers(composed)
+    docker("kill", "--signal", signal.Signals.SIGKILL.name.removeprefix("SIG"), composed.container("invoker"))
+    composed.down()
+    assert Belongings.now(composed.project) == before
