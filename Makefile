@@ -42,7 +42,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 lock: $(STAMP) ## compile requirements/*.in to hashed locks
 	@for f in uv build run dev; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt; done
-	@for f in edge invoker; do $(LOCK) -c requirements/run.txt requirements/$$f.in -o requirements/$$f.txt; done
+	@for f in edge invoker worker; do $(LOCK) -c requirements/run.txt requirements/$$f.in -o requirements/$$f.txt; done
 
 clean: ## remove what setup and the tools made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

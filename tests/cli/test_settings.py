@@ -128,7 +128,12 @@ def test_variables_that_are_no_setting_are_left_alone(tmp_path: Path) -> None:
         ({"host": ""}, "--host: it must not be empty"),
         ({"default": "../x"}, "--default: '../x' is not a function name"),
         ({"default": "n" * 65}, "at most 64"),
-        ({"launcher": "docker"}, "not served by this version yet"),
+        (
+            {"docker_host": "tcp://10.0.0.1:2375"},
+            "--docker-host: 'tcp://10.0.0.1:2375' is not an engine on this machine",
+        ),
+        ({"worker_image": "-v/:/host"}, "--worker-image: '-v/:/host' is not an image's name"),
+        ({"launcher": "lambda"}, "not served by this version yet"),
         ({"launcher": "proces"}, "did you mean 'process'?"),
         ({"receiver": "unix:/x"}, "--receiver: write unix"),
         ({"receiver": "http://x:1"}, "not an address"),

@@ -104,7 +104,6 @@ def test_a_value_out_of_range_is_refused_with_its_line(text: str, part: str) -> 
         'mode = "tunnel"',
         'runtime = "node"',
         'runtime = "python3.12"',
-        'launcher = "docker"',
         'launcher = "lambda"',
         'limits = "vercel-edge"',
     ],

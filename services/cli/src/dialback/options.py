@@ -104,7 +104,19 @@ LinkKeyFile = Annotated[
         "--link-key-file", "The key both ends of a TCP link prove (link.key in the data folder).", "FILE", LISTENING
     ),
 ]
-Launcher = Annotated[str | None, setting("--launcher", "How workers run: process.", "NAME", RUNNING)]
+Launcher = Annotated[
+    str | None, setting("--launcher", "How workers run: process (default) or docker.", "NAME", RUNNING)
+]
+DockerHost = Annotated[
+    str | None,
+    setting(
+        "--docker-host", "The container engine: unix:///PATH (DOCKER_HOST, else the usual socket).", "URL", RUNNING
+    ),
+]
+WorkerImage = Annotated[
+    str | None,
+    setting("--worker-image", "The image of Python workers in containers.", "IMAGE", RUNNING),
+]
 Default = Annotated[str | None, setting("--default", "The function that answers at /.", "NAME", RUNNING)]
 QueueLimit = Annotated[
     str | None, setting("--queue-limit", "Requests that may wait for a worker (1000).", "COUNT", RUNNING)

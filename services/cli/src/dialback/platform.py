@@ -174,6 +174,8 @@ def _invoker_settings(settings: Settings) -> InvokerSettings:
         data_dir=settings.data_dir,
         control=InvokerTcp(host=settings.control.host, port=settings.control.port),
         launcher=settings.launcher,
+        docker_host=settings.docker_host or "",
+        worker_image=settings.worker_image,
         default=settings.default,
         public_url=settings.public_url or "",
         control_public_url=settings.control_public_url or "",

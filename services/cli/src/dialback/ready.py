@@ -16,7 +16,10 @@ from dialback.terminal import ACCENT, QUIET, safe
 
 FRAME = 6
 """Columns that the panel takes for itself."""
-LAUNCHER_NOTES = {"process": "process: workers run as your own user; this is no sandbox"}
+LAUNCHER_NOTES = {
+    "process": "process: workers run as your own user; this is no sandbox",
+    "docker": "docker: each worker runs in a container of its own",
+}
 MEMORY_NOTES = {
     "cgroup": "memory limits: enforced by the kernel (cgroup)",
     "watch": "memory limits: watched, a worker beyond its limit is killed within moments",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dialback.address import Address, UnixAddress, parse_address
@@ -20,8 +20,12 @@ T = TypeVar("T")
 Parser = Callable[[object, Path], T]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-LAUNCHERS = ("process",)
-LATER_LAUNCHERS = ("docker", "lambda")
+LAUNCHERS = ("process", "docker")
+LATER_LAUNCHERS = ("lambda",)
+_IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
+    re.ASCII,
+)
 LONGEST_WAIT = 7 * 86400.0
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?", re.ASCII)
 
@@ -156,12 +160,28 @@ def _origin(whole: str, schemes: tuple[str, str]) -> tuple[str, int | None]:
     return f"{parts.scheme}://{parts.netloc}", port
 
 
-def launcher(value: object, folder: Path) -> str:
+def launcher(value: object, folder: Path) -> Literal["process", "docker"]:
     name = text(value, folder)
     if name in LATER_LAUNCHERS:
         raise ValueError(f"{name!r} is not served by this version yet (served: {', '.join(LAUNCHERS)})")
     if name not in LAUNCHERS:
         raise ValueError(f"{name!r} is not a launcher ({did_you_mean(name, LAUNCHERS)})")
+    return "docker" if name == "docker" else "process"
+
+
+def docker_host(value: object, folder: Path) -> str:
+    """A container engine's address. Only one on this machine can mount our folders into its containers."""
+    where = text(value, folder)
+    if not re.fullmatch(r"unix:///[\x21-\x7e]+", where):
+        raise ValueError(f"{where!r} is not an engine on this machine: write unix:///path/of/docker.sock")
+    return where
+
+
+def image(value: object, folder: Path) -> str:
+    """`[REGISTRY/]NAME[:TAG][@DIGEST]`."""
+    name = text(value, folder)
+    if not _IMAGE.fullmatch(name):
+        raise ValueError(f"{name!r} is not an image's name, such as dialback/worker-python:0.1.0")
     return name
 
 
@@ -189,7 +209,9 @@ CONTROL_PORT = Key("control_port", integer(0, 65535), 8081)
 PUBLIC_URL = Key("public_url", optional(url), None)
 CONTROL_PUBLIC_URL = Key("control_public_url", optional(url), None)
 DATA_DIR = Key("data_dir", optional(path), None)
-LAUNCHER = Key("launcher", launcher, "process")
+LAUNCHER: Key[Literal["process", "docker"]] = Key("launcher", launcher, "process")
+DOCKER_HOST = Key("docker_host", optional(docker_host), None)
+WORKER_IMAGE = Key("worker_image", image, "dialback/worker-python:0.1.0")
 DEFAULT = Key("default", optional(function_name), None)
 RECEIVER: Key[Address] = Key("receiver", receiver, UnixAddress(None))
 RECEIVER_URL = Key("receiver_url", optional(receiver_url), None)
@@ -208,7 +230,20 @@ SHARE_PORT = Key("share_port", boolean, False)
 KNOWN = tuple(
     key.name
     for key in (
-        *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER, RECEIVER_URL),
+        *(
+            HOST,
+            PORT,
+            CONTROL_HOST,
+            CONTROL_PORT,
+            PUBLIC_URL,
+            DATA_DIR,
+            LAUNCHER,
+            DOCKER_HOST,
+            WORKER_IMAGE,
+            DEFAULT,
+            RECEIVER,
+            RECEIVER_URL,
+        ),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
         *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, CONTROL_PUBLIC_URL, SHARE_PORT),
     )

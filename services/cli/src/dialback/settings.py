@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from dialback import setting_values as values
 from dialback.address import Address, UnixAddress
@@ -64,9 +64,9 @@ class Settings:
 
     `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
     edge's own); `control_public_url` the one that is printed for the control port and the page. `receiver` is where
-    workers dial back to, `receiver_url` what they dial when that differs. `in_flight` is how many requests may be
-    unanswered in all, `window_budget` the bytes by which all windows together may grow. `drain_grace` and
-    `drain_delay` are in seconds.
+    workers dial back to, `receiver_url` what they dial when that differs. `docker_host` is the address of the container
+    engine (None: DOCKER_HOST, else the usual socket). `in_flight` is how many requests may be unanswered in all,
+    `window_budget` the bytes by which all windows together may grow. `drain_grace` and `drain_delay` are in seconds.
     """
 
     public: Listen
@@ -74,7 +74,9 @@ class Settings:
     public_url: str | None
     control_public_url: str | None
     data_dir: Path
-    launcher: str
+    launcher: Literal["process", "docker"]
+    docker_host: str | None
+    worker_image: str
     default: str | None
     edge: EdgeSettings
     receiver: Address
@@ -106,6 +108,8 @@ def resolve(
         control_public_url=say.get(values.CONTROL_PUBLIC_URL),
         data_dir=say.get(values.DATA_DIR) or default_data_dir(environment),
         launcher=say.get(values.LAUNCHER),
+        docker_host=say.get(values.DOCKER_HOST),
+        worker_image=say.get(values.WORKER_IMAGE),
         default=say.get(values.DEFAULT),
         edge=edge_settings(say.file, host, port, say.get(values.SHARE_PORT), say.get(values.TRUSTED_PROXIES)),
         receiver=say.get(values.RECEIVER),

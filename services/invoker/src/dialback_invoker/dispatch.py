@@ -65,7 +65,6 @@ class Dispatch:
         pending: PendingTable,
         admission: Admission,
         *,
-        callback_url: str,
         record: Callable[[Invocation], None],
         redeem: Callable[[str], Ticket | None],
         default: str | None = None,
@@ -75,7 +74,6 @@ class Dispatch:
         self._pool_of = pool_of
         self._pending = pending
         self._admission = admission
-        self._callback_url = callback_url
         self._record = record
         self._redeem = redeem
         self._default = default
@@ -155,7 +153,7 @@ class Dispatch:
             body = await _unless_over(exchange, exchange.upload.whole(limit))
         lease = await self._lease(invocation, exchange, deployment)
         try:
-            event = self._stamp(invocation, exchange, route, body, plan)
+            event = self._stamp(invocation, exchange, lease.worker.callback_url, route, body, plan)
             self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
             await self._join(exchange, lease, config.timeouts.total)
         finally:
@@ -221,14 +219,14 @@ class Dispatch:
             raise Overloaded(text, code="queue_timeout", retry_after=5) from None
 
     def _stamp(
-        self, invocation: Invocation, exchange: Exchange, route: Route, body: bytes | None, plan: str
+        self, invocation: Invocation, exchange: Exchange, url: str, route: Route, body: bytes | None, plan: str
     ) -> dict[str, object]:
-        """The payload, with a callback and a fresh token unless the mode is `buffered`."""
+        """The payload, with a callback to ``url`` and a fresh token unless the mode is `buffered`."""
         request = invocation.request
         callback = None
         if invocation.mode != "buffered":
             token = self._pending.mint(request.id, invocation.worker, exchange)
-            callback = stamp.Callback(self._callback_url, token, plan, request.body_length)
+            callback = stamp.Callback(url, token, plan, request.body_length)
         event = stamp.event(request, route, body, callback)
         invocation.payload = stamp.shown(event)
         return event

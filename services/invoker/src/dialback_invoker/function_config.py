@@ -2,7 +2,7 @@
 
     name = "chat"                 default: the name that it is deployed under
     runtime = "python"
-    launcher = "process"
+    launcher = "docker"           process, docker; default: the platform's
     entry = "app:app"             default: found by file name and by what the file exports
     mode = "callback"             buffered, callback
     callback_socket = "keep"      keep, each
@@ -13,6 +13,9 @@
     on_disconnect = "cancel"      cancel, linger, finish
     linger_seconds = 30           how long "linger" lets a function go on after its client left
     errors = "detailed"           detailed: a 500 has the exception's type and text; plain: its code alone
+    network = "none"              none, outside: what a container reaches besides the platform
+    sandbox = "runsc"             gVisor, where the engine has it; default: the engine's own runtime
+    cpus = 1                      processors that a container may use
     limits = "none"
     [timeouts]                    seconds; 0: none
     start = 10
@@ -124,7 +127,7 @@ class FunctionConfig(_Strict):
 
     name: Annotated[str, _matching(name_problem)] | None = None
     runtime: Annotated[Literal["python"], _one_of(["python"], ["node", "web", *_AWS_RUNTIMES])] = "python"
-    launcher: Annotated[Literal["process"], _one_of(["process"], ["docker", "lambda"])] = "process"
+    launcher: Annotated[Literal["process", "docker"], _one_of(["process", "docker"], ["lambda"])] | None = None
     entry: Annotated[str, _matching(_entry_problem)] | None = None
     mode: Annotated[Literal["buffered", "callback"], _one_of(["buffered", "callback"], ["tunnel"])] = "callback"
     callback_socket: Annotated[Literal["keep", "each"], _one_of(["keep", "each"])] = "keep"
@@ -135,6 +138,9 @@ class FunctionConfig(_Strict):
     on_disconnect: Annotated[Literal["cancel", "linger", "finish"], _one_of(["cancel", "linger", "finish"])] = "cancel"
     linger_seconds: Seconds = 30.0
     errors: Annotated[Literal["detailed", "plain"], _one_of(["detailed", "plain"])] = "detailed"
+    network: Annotated[Literal["none", "outside"], _one_of(["none", "outside"])] = "none"
+    sandbox: Annotated[Literal["runsc"], _one_of(["runsc"])] | None = None
+    cpus: Annotated[float, Field(ge=0.1, le=64, allow_inf_nan=False)] = 1.0
     limits: Annotated[Literal["none"], _one_of(["none"], _LIMITS_LATER)] = "none"
     timeouts: Timeouts = Timeouts()
     env: dict[Variable, Value] = Field(default_factory=dict)

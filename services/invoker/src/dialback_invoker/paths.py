@@ -1,9 +1,9 @@
 """Where things lie on disk: the data folder, which lasts, and the run folder, which does not.
 
     data folder   $XDG_DATA_HOME/dialback, else ~/.local/share/dialback
-        dialback.db  bundles/<sha256>/  lock  control.token  link.key
+        dialback.db  bundles/<sha256>/  lock  control.token  link.key  identity
     run folder    $XDG_RUNTIME_DIR/dialback-<8 hex>, else /tmp/dialback-<uid>-<8 hex>
-        link.sock  receiver.sock  workers/<id>/{runtime.sock,code/,tmp/,pid}
+        link.sock  receiver.sock  workers/<id>/{runtime.sock,code/,tmp/,pid}  doors/<id>/{door,runtime,receiver}.sock
 
 The eight hex digits come from the data folder's path, so that each data folder has one run folder, found again after a
 crash. Both are for their owner alone (0700). A Unix socket's path must fit into 107 bytes (Linux; 103 on macOS), which
@@ -62,6 +62,11 @@ class DataFolder:
     def link_key(self) -> Path:
         return self.root / "link.key"
 
+    @property
+    def identity(self) -> Path:
+        """Marks what this platform makes at a container engine."""
+        return self.root / "identity"
+
     def bundle(self, content_hash: str) -> Path:
         """The read-only folder of the bundle with this SHA-256."""
         return self.bundles / content_hash
@@ -89,6 +94,11 @@ class RunFolder:
     @property
     def workers(self) -> Path:
         return self.root / "workers"
+
+    @property
+    def doors(self) -> Path:
+        """Folders of sockets, one for each container."""
+        return self.root / "doors"
 
     def worker(self, worker_id: str) -> Path:
         """The folder of one worker."""

@@ -2,12 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from dialback_invoker.deployment import Deployment
+from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerSpec
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.pool import Pool
 from dialback_invoker.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Launching:
+    """A launcher, and where its workers find the receiver."""
+
+    launcher: Launcher
+    callback_url: str
+    """What an invocation tells the bridge to dial."""
+    allow: tuple[AllowedUrl, ...]
+    """The addresses that bridges may dial."""
 
 
 class Pools:
@@ -16,16 +29,14 @@ class Pools:
     def __init__(
         self,
         data: DataFolder,
-        launcher: Launcher,
-        allow: Callable[[], tuple[AllowedUrl, ...]],
+        launching: Callable[[FunctionConfig], Launching],
         *,
         on_log: OnLog,
         on_change: Callable[[Worker], None],
     ) -> None:
-        """`allow`: the addresses that bridges may dial, asked for when a pool is made."""
+        """`launching`: how workers of a function are launched, asked for when a pool is made."""
         self._data = data
-        self._launcher = launcher
-        self._allow = allow
+        self._launching = launching
         self._on_log = on_log
         self._on_change = on_change
         self._pools: dict[str, Pool] = {}
@@ -64,6 +75,7 @@ class Pools:
     def _make(self, deployment: Deployment) -> Pool:
         config = deployment.config
         concurrency = deployment.concurrency
+        launching = self._launching(config)
         spec = WorkerSpec(
             function=deployment.function,
             deployment=deployment.id,
@@ -74,11 +86,15 @@ class Pools:
             memory_mb=config.memory_mb,
             concurrency=concurrency,
             callback_socket=config.callback_socket,
-            allow=self._allow(),
+            callback_url=launching.callback_url,
+            allow=launching.allow,
+            network=config.network,
+            sandbox=config.sandbox,
+            cpus=config.cpus,
         )
         return Pool(
             spec,
-            self._launcher,
+            launching.launcher,
             max_workers=config.max_workers,
             concurrency=concurrency,
             idle_seconds=config.idle_seconds,

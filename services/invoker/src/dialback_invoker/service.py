@@ -15,13 +15,12 @@ from dialback_invoker.control.app import create_app
 from dialback_invoker.control.ports import Services
 from dialback_invoker.control.server import ControlServer
 from dialback_invoker.deploy.deployer import Deployer
-from dialback_invoker.deploy.inspect import BridgeInspector
 from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
 from dialback_invoker.launchers.environment import COMMAND
-from dialback_invoker.launchers.process import ProcessLauncher
+from dialback_invoker.launching import Launchers
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
 from dialback_invoker.logs import LogBook
@@ -95,12 +94,11 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        launcher = ProcessLauncher(self.run.root, command=self._worker_command)
-        self._undo.append(launcher.close)
-        await launcher.sweep()
+        self._launchers = Launchers(self.settings, self.data, self.run, self._worker_command)
+        self._undo.append(self._launchers.close)
+        await self._launchers.start()
         self.run.receiver_socket.unlink(missing_ok=True)
         self.run.link_socket.unlink(missing_ok=True)
-        self._launcher = launcher
 
         store = await SqliteStore.open(self.data.database)
         self._undo.append(store.close)
@@ -111,18 +109,18 @@ class InvokerService:
         await self._logs.start()
         self._undo += [self._recorder.close, self._logs.close]
 
-        await self._start_data_path(launcher)
+        await self._start_data_path()
         await self._start_control(store)
         self.view.ready = True
 
-    async def _start_data_path(self, launcher: ProcessLauncher) -> None:
+    async def _start_data_path(self) -> None:
         settings = self.settings
         self.registry = Registry()
         pending = PendingTable(secrets.token_hex(4))
         self._tickets = Tickets()
         self._receiver = Receiver(pending, budget=self._budget)
-        callback_url, allow = await self._open_receiver()
-        self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
+        self._launchers.dial(*await self._open_receiver())
+        self._pools = Pools(self.data, self._launchers.launching, on_log=self._on_log, on_change=self._on_worker)
         self.registry.listen(
             on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
             on_remove=self._pools.retire,
@@ -132,7 +130,6 @@ class InvokerService:
             self._pools.of,
             pending,
             Admission(queue=settings.queue, in_flight=settings.in_flight),
-            callback_url=callback_url,
             record=self._record,
             redeem=self._tickets.redeem,
             default=settings.default,
@@ -146,10 +143,11 @@ class InvokerService:
         """Where workers dial back to, and the one address that they may dial."""
         self._undo.append(self._receiver.close)
         wanted = self.settings.receiver
+        path = str(self.run.receiver_socket)
+        # Also where processes dial by TCP: containers come through a link to this socket.
+        await self._receiver.listen_unix(path)
+        os.chmod(path, 0o600)
         if wanted is None:
-            path = str(self.run.receiver_socket)
-            await self._receiver.listen_unix(path)
-            os.chmod(path, 0o600)
             return f"unix://{path}", (AllowedUrl("unix", path=path),)
         runner = web.AppRunner(self._receiver.application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
@@ -176,14 +174,14 @@ class InvokerService:
                 raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
 
     async def _start_control(self, store: SqliteStore) -> None:
-        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=BridgeInspector())
+        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=self._launchers)
         await deployer.load()
         token = await ControlToken.load(self.data.control_token, store)
         self.view = View(
             self.dispatch,
             self._pools,
             self._tickets,
-            self._launcher,
+            self._launchers.default,
             data_dir=str(self.data.root),
             public_url=lambda: self.public_url or self.link.advertised,
         )
@@ -227,7 +225,7 @@ class InvokerService:
     @property
     def memory_enforcement(self) -> str:
         """`cgroup` or `watch`."""
-        return self._launcher.memory_enforcement
+        return self._launchers.default.memory_enforcement
 
     # --- stop ---------------------------------------------------------------------------------------------------------
 

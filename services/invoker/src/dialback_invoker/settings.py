@@ -1,8 +1,11 @@
 """What can be set at the invoker. Frozen; an unknown key or a value out of range is an error."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from dialback_invoker.launchers.docker_container import DEFAULT_IMAGE
 
 
 class Frozen(BaseModel):
@@ -24,7 +27,11 @@ class InvokerSettings(Frozen):
     data_dir: Path | None = None
     """None: the usual place (see `paths`)."""
     control: TcpAddress = TcpAddress(host="127.0.0.1", port=8081)
-    launcher: str = "process"
+    launcher: Literal["process", "docker"] = "process"
+    docker_host: str = ""
+    """Address of the container engine; empty: DOCKER_HOST, else the usual socket."""
+    worker_image: str = DEFAULT_IMAGE
+    """The image that Python functions run in."""
     default: str | None = None
     """The function that answers requests which name none."""
     public_url: str = ""

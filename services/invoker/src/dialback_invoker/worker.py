@@ -83,6 +83,11 @@ class Worker:
         return self._running.pid if self._running is not None else None
 
     @property
+    def callback_url(self) -> str:
+        """Where its bridge dials back to."""
+        return self._spec.callback_url
+
+    @property
     def in_flight(self) -> int:
         """Slots in use."""
         return len(self.leases)

@@ -46,6 +46,12 @@ def function_routes(services: Services) -> list[Route]:
     ]  # fmt: skip
 
 
+def _launcher(services: Services, deployment: Deployment) -> str:
+    """A platform of containers runs nothing else."""
+    platform = services.platform.facts().launcher
+    return "docker" if platform == "docker" else deployment.config.launcher or platform
+
+
 def _views(services: Services, deployments: list[Deployment]) -> list[models.Function]:
     workers: Counter[str] = Counter()
     in_flight: Counter[str] = Counter()
@@ -59,7 +65,7 @@ def _views(services: Services, deployments: list[Deployment]) -> list[models.Fun
             kind=deployment.kind,
             entry=deployment.entry,
             mode=deployment.config.mode,
-            launcher=deployment.config.launcher,
+            launcher=_launcher(services, deployment),
             created_at=deployment.created_at,
             urls=list(services.platform.urls(deployment.function)),
             workers=workers[name_key(deployment.function)],

@@ -65,7 +65,7 @@ class BridgeInspector:
         out, err = _Tail(), _Tail()
         try:
             code = await self._run(arguments, folder, config, out, err)
-            return _verdict(code, out.text(), err.text())
+            return verdict(code, out.text(), err.text())
         finally:
             out.close()
             err.close()
@@ -76,7 +76,7 @@ class BridgeInspector:
                 *self._command,
                 *arguments,
                 cwd=folder,
-                env=_environment(folder, config),
+                env=environment(folder, config),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=out.write_end,
                 stderr=err.write_end,
@@ -128,7 +128,8 @@ class _Tail:
         return True  # never at its end, for our own write end is open
 
 
-def _environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
+def environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
+    """What the inspection finds in its environment."""
     usual = {
         "PATH": os.defpath,
         "HOME": str(folder),
@@ -140,7 +141,8 @@ def _environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
     return usual | config.env
 
 
-def _verdict(code: int, out: bytes, err: bytes) -> Inspected:
+def verdict(code: int, out: bytes, err: bytes) -> Inspected:
+    """What the end of an inspection says: a negative ``code`` is a signal. Raises EntryError."""
     answer = _last_json(out)
     error = answer.get("error")
     if code == 3 and isinstance(error, dict):

@@ -46,9 +46,16 @@ class WorkerSpec:
     memory_mb: int = 256
     concurrency: int = 1
     callback_socket: str = "keep"
+    callback_url: str = ""
+    """Where its bridge is told to dial; one of ``allow``."""
     allow: tuple[AllowedUrl, ...] = ()
     dial_timeout: float = 5.0
     cancel_grace: float = 0.5
+    network: str = "none"
+    """``none`` or ``outside``; for launchers that can tell the difference."""
+    sandbox: str | None = None
+    """A runtime of the container engine, such as ``runsc``."""
+    cpus: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,14 @@ class RunningWorker(Protocol):
         """After the end: nothing of it remains (children, folder, descriptors). Waits for the end; may be called
         again.
         """
+        ...
+
+    async def pause(self) -> bool:
+        """Freezes it while it is idle; False when it cannot be frozen, and then nothing has happened."""
+        ...
+
+    async def resume(self) -> None:
+        """Thaws it; at once when it is not frozen."""
         ...
 
     def rss(self) -> int:

@@ -85,6 +85,13 @@ class ProcessWorker:
         pids = self._group.pids() if self._group is not None else (self._watched.pids or (self.pid,))
         return sum(map(proc.resident, pids))
 
+    async def pause(self) -> bool:
+        """A process is not frozen: idle, it costs memory alone, and that a frozen one would, too."""
+        return False
+
+    async def resume(self) -> None:
+        """It is never frozen."""
+
     async def terminate(self, grace: float) -> None:
         """SIGTERM to the group, SIGKILL to everything after ``grace`` seconds."""
         if not self._dead:

@@ -1,0 +1,129 @@
+"""Which launcher runs a function, and which inspector looks at it before: the platform's, unless the function says.
+
+Where the platform's launcher is `docker`, no function runs outside a container, whatever it asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dialback_invoker.deploy.inspect import BridgeInspector, Inspected
+from dialback_invoker.errors import ConfigError
+from dialback_invoker.function_config import CONFIG_FILE, FunctionConfig
+from dialback_invoker.launchers.base import AllowedUrl, Launcher
+from dialback_invoker.launchers.docker_container import CALLBACK_URL, RECEIVER
+from dialback_invoker.launchers.process import ProcessLauncher
+from dialback_invoker.paths import DataFolder, RunFolder, from_os_error
+from dialback_invoker.pools import Launching
+from dialback_invoker.settings import InvokerSettings
+
+if TYPE_CHECKING:
+    from dialback_invoker.launchers.docker import DockerLauncher
+
+ALLOW = (AllowedUrl("unix", path=RECEIVER),)
+
+
+class Launchers:
+    """The launchers of one platform. `start`, then use, then `close`.
+
+    That for containers is made when it is first needed: a platform that runs none needs no engine.
+    """
+
+    def __init__(self, settings: InvokerSettings, data: DataFolder, run: RunFolder, command: Sequence[str]) -> None:
+        self._settings = settings
+        self._data = data
+        self._run = run
+        self._process = ProcessLauncher(run.root, command=command) if settings.launcher == "process" else None
+        self._docker: DockerLauncher | None = None
+        self._process_inspector = BridgeInspector()
+        self._receiver: tuple[str, tuple[AllowedUrl, ...]] = ("", ())
+
+    @property
+    def default(self) -> Launcher:
+        """The platform's own."""
+        return self._process or self._containers()
+
+    async def start(self) -> None:
+        """Sweeps what a crash left. Only for the holder of the data folder's lock."""
+        await asyncio.to_thread(shutil.rmtree, self._run.doors, ignore_errors=True)
+        if self._process is not None:
+            await self._process.sweep()
+        if self._process is None or self._data.identity.exists():
+            self._containers().site.start()
+
+    async def close(self) -> None:
+        """After the last worker's end."""
+        if self._docker is not None:
+            await self._docker.close()
+        if self._process is not None:
+            await self._process.close()
+
+    def dial(self, url: str, allow: tuple[AllowedUrl, ...]) -> None:
+        """Where the receiver is for processes; containers find it at a place of their own."""
+        self._receiver = (url, allow)
+
+    def launching(self, config: FunctionConfig) -> Launching:
+        """How workers of a function are started."""
+        if self._process is not None and config.launcher != "docker":
+            return Launching(self._process, *self._receiver)
+        return Launching(self._containers(), CALLBACK_URL, ALLOW)
+
+    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+        """Implements `deploy.inspect.Inspector`. Raises ConfigError for what this platform does not run."""
+        if config.launcher == "process" and self._process is None:
+            raise ConfigError(
+                'launcher = "process": this platform runs functions in containers alone; leave the key out',
+                file=CONFIG_FILE,
+            )
+        if self._process is not None and config.launcher != "docker":
+            self._refuse_container_keys(config)
+            return await self._process_inspector.inspect(folder, config)
+        from dialback_invoker.deploy.inspect_container import ContainerInspector
+
+        return await ContainerInspector(self._containers()).inspect(folder, config)
+
+    def _refuse_container_keys(self, config: FunctionConfig) -> None:
+        """A wish for isolation that would not be granted is an error, never ignored."""
+        if config.sandbox is not None:
+            raise ConfigError(
+                f'sandbox = "{config.sandbox}": only containers have one; say launcher = "docker", too',
+                file=CONFIG_FILE,
+            )
+
+    def _containers(self) -> DockerLauncher:
+        if self._docker is None:
+            # Late, because the engine's package is not needed by a platform that runs no containers.
+            from dialback_invoker.launchers.docker import DockerLauncher
+            from dialback_invoker.launchers.docker_engine import Engine
+            from dialback_invoker.launchers.docker_images import WorkerImage, checkout
+            from dialback_invoker.launchers.docker_site import Site
+
+            engine = Engine(self._settings.docker_host or None)
+            site = Site(
+                self._run.doors,
+                platform=identity(self._data),
+                receiver=self._run.receiver_socket,
+                engine=engine,
+                image=WorkerImage(engine, self._settings.worker_image, checkout()),
+            )
+            self._docker = DockerLauncher(site)
+        return self._docker
+
+
+def identity(data: DataFolder) -> str:
+    """The data folder's own mark, made once: two platforms at one engine never take each other's containers for
+    theirs. Raises PathProblem, DiskFull.
+    """
+    try:
+        if not data.identity.exists():
+            draft = data.identity.with_suffix(".new")
+            draft.write_text(secrets.token_hex(6) + "\n")
+            draft.replace(data.identity)
+        return data.identity.read_text().strip()
+    except OSError as error:
+        raise from_os_error(error, f"cannot keep {data.identity}") from error
