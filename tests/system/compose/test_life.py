@@ -1,6 +1,5 @@
 """Starting and stopping: what stays, what goes, several edges."""
 
-import signal
 import threading
 from pathlib import Path
 
@@ -22,6 +21,9 @@ async def handler(event, context):
         yield f"chunk {number}\\n"
         await asyncio.sleep(0.5)
 """
+CRASH = (
+    'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline | grep -q "^/opt.*serve invoker" && kill -9 ${p#/proc/}; done'
+)
 HELLO = {"DIALBACK_FUNCTIONS": "/opt/examples/hello"}
 
 
@@ -96,11 +98,34 @@ def test_two_edges_share_the_published_port(make: Make) -> None:
     assert Belongings.now(composed.project) == before
 
 
-def test_a_killed_invoker_leaves_nothing_that_down_does_not_take(make: Make) -> None:
+def test_what_a_killed_invoker_left_is_taken_by_down(make: Make) -> None:
     composed = make(**HELLO, DIALBACK_RESTART="no")
     before = Belongings.now(composed.project)
     composed.up()
     answers(composed)
-    docker("kill", "--signal", signal.Signals.SIGKILL.name.removeprefix("SIG"), composed.container("invoker"))
-    composed.down()
+    docker("kill", composed.container("invoker"))
+    left = Belongings.now(composed.project).containers
+    assert any("dialback.function=hello" in container for container in left), "the test's subject is gone already"
+    composed.compose("down", "--volumes", "--remove-orphans")
     assert Belongings.now(composed.project) == before
+
+
+def test_an_invoker_that_crashed_comes_back_and_sweeps(make: Make) -> None:
+    composed = make(**HELLO)
+    composed.up()
+    answers(composed)
+    first = workers_of(composed)
+    assert first
+    composed.inside("invoker", "sh", "-c", CRASH, check=False)
+    eventually(lambda: not first & workers_of(composed), 30, "workers of the earlier invoker are still there")
+    answers(composed)
+    assert workers_of(composed)
+
+
+def workers_of(composed: Composed) -> set[str]:
+    """The containers of functions, whatever they do."""
+    listed = docker(
+        *("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={composed.project}"),
+        *("--filter", "label=dialback.function"),
+    )
+    return set(listed.split())

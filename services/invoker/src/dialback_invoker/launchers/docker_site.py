@@ -92,6 +92,7 @@ class Site:
                 COMPOSE_PROJECT: project,
                 "com.docker.compose.service": "worker",
                 "com.docker.compose.oneoff": "True",
+                "com.docker.compose.config-hash": "worker",
             }
 
     async def sweep(self) -> int:
