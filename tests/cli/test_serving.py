@@ -133,6 +133,27 @@ def test_an_invoker_deploys_only_what_is_not_there_yet(run: Run, services: Servi
     assert [name for name, *_ in services.platform.uploads] == ["hello"]
 
 
+def test_an_invoker_goes_on_without_a_function_that_is_refused(run: Run, services: Services, function: Path) -> None:
+    services.platform.answer = lambda request: (
+        fault(422, "syntax_error", "invalid syntax", file="app.py", line=1) if request.method == "POST" else None
+    )
+    result = run("serve", "invoker", str(function))
+    assert result.exit_code == 0
+    assert "error: hello is not deployed: invalid syntax\n  --> app.py:1" in result.stderr
+    assert f"{services.platform.public_url}/@chat/" in result.stdout
+
+
+def test_an_invoker_with_nothing_to_serve_stops(run: Run, services: Services, function: Path) -> None:
+    services.stays = True
+    services.platform.functions = []
+    services.platform.answer = lambda request: (
+        fault(503, "engine_unavailable", "the engine may not be used") if request.method == "POST" else None
+    )
+    result = run("serve", "invoker", str(function))
+    assert result.exit_code == 1
+    assert "the engine may not be used" in result.stderr
+
+
 def test_where_people_reach_the_control_port_is_what_is_printed(run: Run, services: Services) -> None:
     services.ready = replace(services.ready, control_public_url="http://127.0.0.1:9001")
     said = run("serve", "invoker", "--control-public-url", "http://127.0.0.1:9001").stdout

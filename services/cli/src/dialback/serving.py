@@ -28,7 +28,7 @@ from dialback.bundle import Bundle
 from dialback.control_client import ControlClient
 from dialback.control_models import Function
 from dialback.deploying import deploy_bundle
-from dialback.errors import UsageProblem
+from dialback.errors import Refused, UsageProblem
 from dialback.ready import Ready, ready_event, ready_view
 from dialback.report import report
 from dialback.settings import Settings
@@ -106,12 +106,32 @@ class Serving:
         """Deploy through the control API, as everybody does; then ask what there is."""
         where = Whereabouts(self._ready.control_url, "this platform", self._ready.control_token, "this platform")
         with ControlClient(where) as client:
-            there = client.functions().functions if self.only_new else ()
-            taken = {function.name.lower() for function in there}
-            for bundle in self.bundles:
-                if bundle.name.lower() not in taken:
+            if self.only_new:
+                self._deploy_new(client)
+            else:
+                for bundle in self.bundles:
                     deploy_bundle(client, bundle)
             return client.functions().functions
+
+    def _deploy_new(self, client: ControlClient) -> None:
+        """One that is refused keeps neither the others nor what was deployed before from being served: it is reported,
+        and tried again at the next start. Raises Refused when nothing would be served at all.
+        """
+        taken = {function.name.lower() for function in client.functions().functions}
+        refusals: list[Refused] = []
+        for bundle in self.bundles:
+            if bundle.name.lower() not in taken:
+                try:
+                    deploy_bundle(client, bundle)
+                except Refused as refusal:
+                    refusal.message = f"{bundle.name} is not deployed: {refusal.message}"
+                    refusals.append(refusal)
+                else:
+                    taken.add(bundle.name.lower())
+        if refusals and not taken:
+            raise refusals[0]
+        for refused in refusals:
+            report(refused)
 
 
 async def _stop(task: asyncio.Task[int] | asyncio.Task[None]) -> None:
