@@ -7,7 +7,7 @@ PACKAGES := services/bridge services/invoker services/edge services/cli
 PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench lock clean
+.PHONY: help setup run up down test lint bench lock clean
 
 help: ## what can be asked for
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ $(STAMP): requirements/uv.txt requirements/dev.txt $(PACKAGES:%=%/pyproject.toml
 
 run: $(STAMP) ## start the platform with the examples, print the page's URL
 	@./dialback up examples/*/ $(ARGS)
+
+up: ## the platform in containers, by docker compose; make down ends it
+	@deploy/compose up --build $(ARGS)
+
+down: ## end the platform in containers; its data stays, ARGS=--volumes removes it
+	@deploy/compose down --remove-orphans $(ARGS)
 
 test: $(STAMP) ## the whole test suite, with coverage
 	@$(BIN)/python tests/run.py $(PYTEST_FLAGS)

@@ -30,7 +30,15 @@ T = TypeVar("T")
 
 CONFIG_NAME = "dialback-platform.toml"
 PREFIX = "DIALBACK_"
-OTHER_VARIABLES = ("CONFIG", "CONTROL_URL", "CONTROL_TOKEN", "DEBUG", "CONTROL_FD", "LOG_FD", "ENTRY", "ALLOW")
+COMPOSE_VARIABLES = (
+    *("BIND", "DOCKER_GROUP", "DOCKER_SOCKET", "EDGE_CPUS", "EDGE_MEMORY", "FUNCTIONS", "INVOKER_CPUS"),
+    *("INVOKER_MEMORY", "OPEN_FILES", "PYTHON_IMAGE", "RESTART", "VERSION"),
+)
+"""What deploy/docker-compose.yml reads beside settings: whoever exports them uses the command in the same shell."""
+OTHER_VARIABLES = (
+    *("CONFIG", "CONTROL_URL", "CONTROL_TOKEN", "DEBUG", "CONTROL_FD", "LOG_FD", "ENTRY", "ALLOW"),
+    *COMPOSE_VARIABLES,
+)
 """Variables that are ours and no setting."""
 
 
