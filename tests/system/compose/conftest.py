@@ -54,7 +54,7 @@ def make(checkout: Path, engine: Engine) -> Iterator[Make]:
         each.destroy()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def platform(checkout: Path, engine: Engine) -> Iterator[Composed]:
     """A platform as `docker compose up` makes it, examples and all. Tests leave it as they found it."""
     composed = Composed(checkout, engine)

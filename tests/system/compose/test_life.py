@@ -1,5 +1,8 @@
 """Starting and stopping: what stays, what goes, several edges."""
 
+import json
+import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import httpx
 import pytest
 
 from ..platform import eventually
-from .composed import UP_SECONDS, Belongings, Composed, docker
+from .composed import UP_SECONDS, Belongings, Composed, Engine, docker
 from .conftest import Make
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(UP_SECONDS * 3)]
@@ -129,3 +132,21 @@ def workers_of(composed: Composed) -> set[str]:
         *("--filter", "label=dialback.function"),
     )
     return set(listed.split())
+
+
+def test_the_short_command_finds_the_socket_and_its_group(checkout: Path, engine: Engine) -> None:
+    environ = {
+        name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG") if name in os.environ
+    }
+    done = subprocess.run(
+        ["deploy/compose", "config", "--format", "json"],
+        cwd=checkout,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    invoker = json.loads(done.stdout)["services"]["invoker"]
+    assert invoker["group_add"] == [str(engine.group)]
+    assert engine.socket in [volume["source"] for volume in invoker["volumes"]]

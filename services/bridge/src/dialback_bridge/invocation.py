@@ -224,6 +224,7 @@ class Invocations:
             return error, background
         finally:
             del self._running[exchange]
+            exchange.forget_callbacks()
             for timer in timers:
                 timer.cancel()
 

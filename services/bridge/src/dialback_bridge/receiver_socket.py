@@ -12,6 +12,7 @@ import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import cast
 
 from dialback_wire.errors import WireError
 from dialback_wire.messages import Limits
@@ -117,9 +118,9 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
     # --- asyncio.BufferedProtocol -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=WRITE_BUFFER)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self._connected()
 
     def get_buffer(self, sizehint: int) -> memoryview:

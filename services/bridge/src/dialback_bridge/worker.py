@@ -7,10 +7,11 @@ platform is gone or the function cannot start.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 
-from . import log_capture, runtime_client
+from . import event_loop, log_capture, runtime_client
 from .callback_url import AllowList
 from .discovery import find_entry
 from .entry import Entry, EntryError
@@ -139,7 +140,10 @@ def run_worker(launch: Launch, folder: Path) -> int:
         failure = Failure("Dialback.EntryError", str(error), trace)
         return asyncio.run(_report(launch, failure))
     try:
-        return asyncio.run(_serve(launch, entry, log))
+        return event_loop.run(lambda: _serve(launch, entry, log), launch.event_loop)
+    except event_loop.LoopMissing as error:
+        log.emit("", "log", "ERROR", [str(error)])
+        return asyncio.run(_report(launch, Failure("Dialback.LoopMissing", str(error))))
     finally:
         log.close_outside()
 
@@ -167,6 +171,8 @@ async def _serve(launch: Launch, entry: Entry, log: log_capture.LogSink) -> int:
     receivers = Receivers(AllowList(launch.allow), keep=launch.keep_socket, dial_timeout=launch.dial_timeout)
     worker = Worker(runtime, Invocations(runtime, receivers, handler, log, launch.cancel_grace), concurrency)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.retire)
+    # What was imported stays for good: no collection of garbage needs to look through it again.
+    gc.freeze()
     try:
         await worker.serve()
         status = 0

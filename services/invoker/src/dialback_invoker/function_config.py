@@ -6,10 +6,13 @@
     entry = "app:app"             default: found by file name and by what the file exports
     mode = "callback"             buffered, callback
     callback_socket = "keep"      keep, each
+    event_loop = "auto"           auto (uvloop where the function has it), asyncio, uvloop
     concurrency = 100             default: 10 for handlers that run in threads
     max_workers = 4
     memory_mb = 256
     idle_seconds = 300            an idle worker lives this long; 0: it stops at once
+    idle = "stop"                 stop, pause: what happens then; only containers can be paused
+    warm = 0                      workers that are started before anybody asks, and stay
     on_disconnect = "cancel"      cancel, linger, finish
     linger_seconds = 30           how long "linger" lets a function go on after its client left
     errors = "detailed"           detailed: a 500 has the exception's type and text; plain: its code alone
@@ -37,7 +40,16 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import tomllib
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dialback_invoker.errors import ConfigError
@@ -131,10 +143,13 @@ class FunctionConfig(_Strict):
     entry: Annotated[str, _matching(_entry_problem)] | None = None
     mode: Annotated[Literal["buffered", "callback"], _one_of(["buffered", "callback"], ["tunnel"])] = "callback"
     callback_socket: Annotated[Literal["keep", "each"], _one_of(["keep", "each"])] = "keep"
+    event_loop: Annotated[Literal["auto", "asyncio", "uvloop"], _one_of(["auto", "asyncio", "uvloop"])] = "auto"
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     max_workers: Annotated[int, Field(ge=1, le=1_000)] = 4
     memory_mb: Annotated[int, Field(ge=32, le=1_048_576)] = 256
     idle_seconds: Seconds = 300.0
+    idle: Annotated[Literal["stop", "pause"], _one_of(["stop", "pause"])] = "stop"
+    warm: Annotated[int, Field(ge=0, le=1_000)] = 0
     on_disconnect: Annotated[Literal["cancel", "linger", "finish"], _one_of(["cancel", "linger", "finish"])] = "cancel"
     linger_seconds: Seconds = 30.0
     errors: Annotated[Literal["detailed", "plain"], _one_of(["detailed", "plain"])] = "detailed"
@@ -144,6 +159,14 @@ class FunctionConfig(_Strict):
     limits: Annotated[Literal["none"], _one_of(["none"], _LIMITS_LATER)] = "none"
     timeouts: Timeouts = Timeouts()
     env: dict[Variable, Value] = Field(default_factory=dict)
+
+    @field_validator("warm")
+    @classmethod
+    def _warm_workers_fit(cls, warm: int, info: ValidationInfo) -> int:
+        most = info.data.get("max_workers", warm)
+        if warm > most:
+            raise PydanticCustomError("fit", "is more than max_workers = {most}", {"most": most})
+        return warm
 
     def concurrency_for(self, blocks: bool) -> int:
         """Invocations that one worker serves at once: as configured, else 10 if the handler blocks and 100 if not."""

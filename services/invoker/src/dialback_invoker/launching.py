@@ -88,12 +88,15 @@ class Launchers:
         return await ContainerInspector(self._containers()).inspect(folder, config)
 
     def _refuse_container_keys(self, config: FunctionConfig) -> None:
-        """A wish for isolation that would not be granted is an error, never ignored."""
-        if config.sandbox is not None:
-            raise ConfigError(
-                f'sandbox = "{config.sandbox}": only containers have one; say launcher = "docker", too',
-                file=CONFIG_FILE,
-            )
+        """A wish that would not be granted is an error, never ignored."""
+        for key, value, asked in (
+            ("sandbox", config.sandbox, config.sandbox),
+            ("idle", "pause", config.idle == "pause"),
+        ):
+            if asked:
+                raise ConfigError(
+                    f'{key} = "{value}": that takes containers; say launcher = "docker", too', file=CONFIG_FILE
+                )
 
     def _containers(self) -> DockerLauncher:
         if self._docker is None:

@@ -6,7 +6,8 @@
   idle.
 - A function that dies at its start again and again is launched at growing intervals, 5 seconds at most; meanwhile
   requests fail at once with the reason.
-- An idle worker is stopped after ``idle_seconds``: scale to zero.
+- An idle worker is stopped after ``idle_seconds``: scale to zero. ``warm`` of them are started before anybody asks and
+  stay; with ``pause_idle`` they are all frozen instead, where the launcher can, until somebody does ask.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from dialback_invoker.errors import Overloaded
 from dialback_invoker.launchers.base import Launcher, LaunchFailed, OnLog, WorkerSpec
 from dialback_invoker.lease import Lease, Mark
 from dialback_invoker.worker import OnWorker, Worker
-from dialback_invoker.worker_state import State
+from dialback_invoker.worker_state import SERVING, State
 
 FIRST_BACKOFF = 0.1
 MAX_BACKOFF = 5.0
+WARM_ATTEMPTS = 5
+"""Failed starts in a row after which only a request makes another one."""
 EXIT_GRACE = 2.0
 """Seconds that an idle worker has to exit after its poll was answered with 410."""
 
@@ -69,6 +72,8 @@ class Pool:
         max_workers: int,
         concurrency: int,
         idle_seconds: float,
+        warm: int = 0,
+        pause_idle: bool = False,
         start_seconds: float = 10.0,
         on_log: OnLog,
         on_change: OnWorker | None = None,
@@ -81,6 +86,8 @@ class Pool:
         self._max_workers = max_workers
         self._concurrency = concurrency
         self._idle_seconds = idle_seconds
+        self._keep = warm
+        self._pause_idle = pause_idle
         self._start_seconds = start_seconds
         self._on_log = on_log
         self._on_change = on_change
@@ -91,6 +98,7 @@ class Pool:
         self._idle_timers: dict[Worker, Timer] = {}
         self._launches: dict[Worker, asyncio.Task[None]] = {}
         self._ends: dict[Worker, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._failure: LaunchFailed | None = None
         self._retry_at = 0.0
@@ -140,6 +148,10 @@ class Pool:
             self._waiters.pop(waiter, None)
             self._settle_all()
             raise
+
+    def warm_up(self) -> None:
+        """Starts what is to be kept warm. Does not wait."""
+        self._pump()
 
     async def retire(self) -> None:
         """The deployment was superseded: no new requests; who waits is still served, then the workers stop. Does
@@ -196,10 +208,12 @@ class Pool:
         self._settle_all()
 
     def _launches_wanted(self) -> int:
-        if not self._waiters or self._clock.time() < self._retry_at:
+        if self._clock.time() < self._retry_at:
             return 0
-        wanted = -(-len(self._waiters) // self._concurrency) - len(self._launches)
         live = sum(worker.live for worker in self.workers)
+        wanted = -(-len(self._waiters) // self._concurrency) - len(self._launches)
+        if not self._retired and self._failures < WARM_ATTEMPTS:
+            wanted = max(wanted, self._keep - live)
         # workers that were condemned and still hold leases may be replaced, but not without end
         return min(wanted, self._max_workers - live, 2 * self._max_workers - len(self.workers))
 
@@ -312,8 +326,17 @@ class Pool:
     def _reap(self, worker: Worker) -> None:
         """It was idle for long enough."""
         self._idle_timers.pop(worker, None)
-        if worker.state in (State.READY, State.IDLE):
+        if worker.state not in (State.READY, State.IDLE):
+            return
+        if self._pause_idle:
+            self._spawn(worker.pause())
+        elif sum(other.state in SERVING for other in self.workers) > self._keep:
             worker.condemn()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _end(self, worker: Worker, work: Coroutine[Any, Any, None]) -> None:
         """Sees a worker off, once."""

@@ -49,6 +49,11 @@ class Pools:
             pool = self._pools[deployment.id] = self._make(deployment)
         return pool
 
+    def activate(self, deployment: Deployment) -> None:
+        """It serves from now on: starts what it keeps warm."""
+        if deployment.config.warm:
+            self.of(deployment).warm_up()
+
     @property
     def workers(self) -> list[Worker]:
         """Every worker of every pool, superseded ones too."""
@@ -91,6 +96,7 @@ class Pools:
             network=config.network,
             sandbox=config.sandbox,
             cpus=config.cpus,
+            event_loop=config.event_loop,
         )
         return Pool(
             spec,
@@ -98,6 +104,8 @@ class Pools:
             max_workers=config.max_workers,
             concurrency=concurrency,
             idle_seconds=config.idle_seconds,
+            warm=config.warm,
+            pause_idle=config.idle == "pause",
             start_seconds=config.timeouts.start,
             on_log=self._on_log,
             on_change=self._on_change,

@@ -15,6 +15,7 @@ from dialback_invoker.control.app import create_app
 from dialback_invoker.control.ports import Services
 from dialback_invoker.control.server import ControlServer
 from dialback_invoker.deploy.deployer import Deployer
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.errors import PathProblem, PlatformFailure
@@ -122,7 +123,7 @@ class InvokerService:
         self._launchers.dial(*await self._open_receiver())
         self._pools = Pools(self.data, self._launchers.launching, on_log=self._on_log, on_change=self._on_worker)
         self.registry.listen(
-            on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
+            on_activate=self._on_activate,
             on_remove=self._pools.retire,
         )
         self.dispatch = Dispatch(
@@ -258,6 +259,11 @@ class InvokerService:
                 log.exception("stopping: %s failed", undo)
 
     # --- what is told -------------------------------------------------------------------------------------------------
+
+    def _on_activate(self, old: Deployment | None, new: Deployment) -> None:
+        self._pools.activate(new)
+        if old is not None:
+            self._pools.retire(old)
 
     def _on_worker(self, worker: Worker) -> None:
         if worker.state is State.DEAD:

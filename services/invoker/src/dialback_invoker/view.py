@@ -73,7 +73,7 @@ class View:
                 id=worker.id,
                 function=worker.function,
                 deployment=worker.deployment,
-                state=worker.state.value,
+                state="paused" if worker.paused else worker.state.value,
                 pid=worker.pid,
                 in_flight=worker.in_flight,
                 served=worker.served,

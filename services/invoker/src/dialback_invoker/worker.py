@@ -74,6 +74,7 @@ class Worker:
         self._kill_timer: asyncio.TimerHandle | None = None
         self._mark: Mark = lambda _: None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._frozen = False
 
     # what others see
 
@@ -96,6 +97,11 @@ class Worker:
     def live(self) -> bool:
         """Whether it counts towards ``max_workers``."""
         return self.state in LIVE
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is frozen until it is given work."""
+        return self._frozen
 
     @property
     def available(self) -> bool:
@@ -164,6 +170,7 @@ class Worker:
         lease = Lease(self, mark, cold=self.served == 0)
         self.served += 1
         self.leases.add(lease)
+        self._thaw()
         self._step(Event.LEASED)
         return lease
 
@@ -194,6 +201,19 @@ class Worker:
             self._on_change(self)
         else:
             self._step(Event.FREED)
+
+    async def pause(self) -> None:
+        """Freezes it if it is idle and its launcher can; the next lease thaws it."""
+        if self._running is None or self._frozen or self.state not in (State.READY, State.IDLE):
+            return
+        self._frozen = True
+        if not await self._running.pause():
+            self._frozen = False
+
+    def _thaw(self) -> None:
+        if self._frozen and self._running is not None:
+            self._frozen = False
+            self._spawn(self._running.resume())
 
     def condemn(self) -> None:
         """No new work; the owner stops it when it holds no lease."""
@@ -278,6 +298,7 @@ class Worker:
         """Answers its polls with 410, then ends it after ``grace`` seconds. Returns when nothing is left of it."""
         if self.state is not State.DEAD:
             self._step(Event.STOPPED)
+        self._thaw()
         while self._polls:
             self._polls.popleft().retire()
         if self._running is not None:

@@ -48,6 +48,7 @@ class WorkerSpec:
     callback_socket: str = "keep"
     callback_url: str = ""
     """Where its bridge is told to dial; one of ``allow``."""
+    event_loop: str = "auto"
     allow: tuple[AllowedUrl, ...] = ()
     dial_timeout: float = 5.0
     cancel_grace: float = 0.5

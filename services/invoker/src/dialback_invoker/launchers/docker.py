@@ -65,7 +65,7 @@ class DockerLauncher:
         try:
             started = await launch.run(program)
         except BaseException as error:
-            await asyncio.shield(asyncio.ensure_future(launch.undo()))
+            await self.site.see_through(launch.undo())
             if isinstance(error, DialbackError):
                 _tell(control, spec, error)
             raise
@@ -96,7 +96,7 @@ class DockerLauncher:
                 for handle in started.outputs.values():
                     os.close(handle)
         finally:
-            await asyncio.shield(asyncio.ensure_future(launch.undo()))
+            await self.site.see_through(launch.undo())
             await self.site.remove_folder(name)
 
     async def _ran(self, started: Started) -> Ran:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 THREADS = 8
 CALL_SECONDS = 20.0
 """The longest answer of an engine that is alive."""
+BUILD_SECONDS = 600.0
+"""The longest silence of a build."""
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
@@ -293,7 +295,7 @@ class Engine:
 
         said: list[str] = []
         # The client's own time limit is on silence, and installing may be silent for long.
-        client = docker.APIClient(base_url=self.host, version="auto", timeout=600)
+        client = self._new_client(BUILD_SECONDS)
         try:
             events: Sequence[dict[str, Any]] = client.build(
                 fileobj=io.BytesIO(context),
@@ -334,20 +336,24 @@ class Engine:
     def _connected(self) -> Any:
         """For a thread: the client, made when it is first needed, for making it asks the engine already."""
         if self._client is None:
-            self._client = docker.APIClient(
-                base_url=self.host, version="auto", timeout=CALL_SECONDS, max_pool_size=THREADS
-            )
+            self._client = self._new_client(CALL_SECONDS)
         return self._client
 
+    def _new_client(self, seconds: float) -> Any:
+        return docker.APIClient(base_url=self.host, version="auto", timeout=seconds, max_pool_size=THREADS)
+
     def _translated(self, work: Callable[..., T], *args: Any) -> T:
+        failure: EngineFailed
         try:
             return work(*args)
         except docker.errors.NotFound as error:
-            raise Missing(_said(error)) from error
+            failure = Missing(_said(error))
         except docker.errors.APIError as error:
-            raise EngineFailed(f"the Docker Engine says: {_said(error)}") from error
+            failure = EngineFailed(f"the Docker Engine says: {_said(error)}")
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            raise EngineUnavailable(self._why(error)) from error
+            failure = EngineUnavailable(self._why(error))
+        # Without the original: its traceback holds the package's socket, and failures are remembered.
+        raise failure
 
     def _why(self, error: BaseException) -> str:
         """What is wrong with the way to the engine, and what to do about it."""

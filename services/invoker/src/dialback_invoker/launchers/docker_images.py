@@ -17,7 +17,7 @@ log = logging.getLogger("dialback.docker")
 
 DOCKERFILE: Final = "deploy/worker/Dockerfile"
 SOURCE_LABEL: Final = "dialback.source"
-_SOURCES: Final = (DOCKERFILE, "requirements/worker.txt", "services/bridge/src")
+_SOURCES: Final = (DOCKERFILE, "requirements/uv.txt", "requirements/worker.txt", "services/bridge/src")
 
 
 def checkout() -> Path | None:

@@ -11,9 +11,10 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from dialback_invoker.launchers import docker_paths
 from dialback_invoker.launchers.base import LaunchFailed
@@ -26,6 +27,7 @@ from dialback_invoker.launchers.docker_reaper import Reaper
 
 log = logging.getLogger("dialback.docker")
 
+CLEANING_SECONDS = 1.0
 COMPOSE_PROJECT = "com.docker.compose.project"
 
 
@@ -48,6 +50,7 @@ class Site:
         self._facts: EngineFacts | None = None
         self._readable: set[Path] = set()
         self._met = asyncio.Lock()
+        self._cleaning: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
 
     # life
@@ -110,6 +113,8 @@ class Site:
         """After the last worker's `dispose`: nothing of ours is left at the engine, if it can be asked."""
         if self._starting is not None:
             await asyncio.wait([self._starting])
+        if self._cleaning:
+            await asyncio.wait(self._cleaning)
         await self.image.close()
         await self._reaper.close()
         if self._facts is not None:
@@ -168,6 +173,15 @@ class Site:
             except EngineFailed as error:
                 log.warning("a network stays until the next start: %s", error.message)
         await self.remove_folder(name)
+
+    async def see_through(self, work: Coroutine[Any, Any, None]) -> None:
+        """Cleaning up that goes on to its end, whoever is cancelled; it is waited for as long as an engine that is well
+        needs, for behind it a client waits for its verdict.
+        """
+        task = asyncio.get_running_loop().create_task(work)
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+        await asyncio.wait([task], timeout=CLEANING_SECONDS)
 
     async def remove_folder(self, name: str) -> None:
         """Whatever is in it."""

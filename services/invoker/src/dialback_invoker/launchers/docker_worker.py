@@ -54,6 +54,7 @@ class ContainerWorker:
         self._given_up = asyncio.Event()
         self._cause = ""
         self._paused = False
+        self._freezing = asyncio.Lock()
         self._memory = 0
         self._measured = 0.0
         self._measuring: asyncio.Task[None] | None = None
@@ -83,22 +84,25 @@ class ContainerWorker:
 
     async def pause(self) -> bool:
         """Freezes it; False when the engine could not."""
-        if self._exited.done() or self._paused:
+        async with self._freezing:
+            if not self._exited.done() and not self._paused:
+                with suppress(EngineFailed):
+                    await self._engine.pause(self.container)
+                    self._paused = True
             return self._paused
-        with suppress(EngineFailed):
-            await self._engine.pause(self.container)
-            self._paused = True
-        return self._paused
 
     async def resume(self) -> None:
         """Thaws it. A container that cannot be thawed is killed."""
-        if self._paused:
+        async with self._freezing:
+            if not self._paused:
+                return
+            self._paused = False
             try:
                 await self._engine.resume(self.container)
-                self._paused = False
+                return
             except EngineFailed as error:
-                self._cause = f"could not be thawed: {error.message}"
-                await self.kill()
+                self._cause = self._cause or f"could not be thawed: {error.message}"
+        await self.kill()
 
     async def terminate(self, grace: float) -> None:
         """SIGTERM to it, SIGKILL to everything in the container after ``grace`` seconds."""
