@@ -50,11 +50,16 @@ def probes(platform: Composed, tmp_path: Path) -> list[str]:
     return found
 
 
-def address_of(platform: Composed, function: str) -> str | None:
-    containers = docker(
+def containers_of(platform: Composed, function: str) -> list[str]:
+    """The ids of a function's workers."""
+    return docker(
         *("ps", "--quiet", "--filter", f"label=com.docker.compose.project={platform.project}"),
         *("--filter", f"label=dialback.function={function}"),
     ).split()
+
+
+def address_of(platform: Composed, function: str) -> str | None:
+    containers = containers_of(platform, function)
     if not containers:
         return None
     [network] = json.loads(docker("inspect", containers[0]))[0]["NetworkSettings"]["Networks"].values()
@@ -86,16 +91,12 @@ def test_when_the_workers_image_was_pruned_a_build_brings_functions_back(platfor
     folder = tmp_path / "pruned"
     folder.mkdir()
     (folder / "app.py").write_text('def handler(event, context):\n    return "here"\n')
-    (folder / "dialback.toml").write_text("idle_seconds = 1\n")
     platform.command("deploy", str(folder))
     assert platform.get("/@pruned/").text == "here"
     image = f"dialback/worker-python:{platform.environ['DIALBACK_VERSION']}"
     docker("rmi", "--force", image)
-
-    def refused() -> bool:
-        return platform.get("/@pruned/").status_code == 502
-
-    eventually(refused, 30, "a worker is still there")
+    docker("rm", "--force", *containers_of(platform, "pruned"))
+    assert platform.get("/@pruned/").status_code == 502
     assert f"the image {image} is missing" in platform.logs("invoker")
     platform.compose("build", "--quiet", "worker")
     eventually(lambda: platform.get("/@pruned/").text == "here", 30, "the function did not come back")
