@@ -134,6 +134,13 @@ def workers_of(composed: Composed) -> set[str]:
     return set(listed.split())
 
 
+def test_a_socket_that_may_not_be_used_is_named_with_its_group(make: Make, engine: Engine) -> None:
+    composed = make(**HELLO, DIALBACK_DOCKER_GROUP="54321", DIALBACK_RESTART="no")
+    failed = composed.compose("up", "--detach", "--wait", check=False)
+    assert failed.returncode != 0
+    assert f"DIALBACK_DOCKER_GROUP={engine.group} in deploy/.env" in composed.logs("invoker")
+
+
 def test_the_short_command_finds_the_socket_and_its_group(checkout: Path, engine: Engine) -> None:
     environ = {
         name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG") if name in os.environ
