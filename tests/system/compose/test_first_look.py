@@ -99,6 +99,33 @@ def test_a_function_of_the_host_s_own_streams(platform: Composed, tmp_path: Path
     platform.command("rm", "ticker")
 
 
+def test_the_page_s_runs_reach_the_edge(platform: Composed) -> None:
+    every_example(platform)
+    for mode in ("callback", "buffered"):
+        events = run(platform, "hello", mode)
+        assert events["head"]["status"] == 200
+        assert events["end"]["ok"], events["end"]["error"]
+
+
+def run(platform: Composed, function: str, mode: str) -> dict[str, dict[str, object]]:
+    """The last event of each kind of a run that the page asks for."""
+    events: dict[str, dict[str, object]] = {}
+    name = ""
+    with httpx.stream(
+        "POST",
+        f"{platform.control_url}/v1/runs",
+        json={"function": function, "mode": mode},
+        headers={"authorization": f"Bearer {platform.token}"},
+        timeout=30,
+    ) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                events[name] = json.loads(line.removeprefix("data: "))
+    return events
+
+
 def test_both_ports_are_open_on_loopback_alone(platform: Composed) -> None:
     for service, port in (("edge", platform.port), ("invoker", platform.control_port)):
         bindings = platform.inspect(service)["HostConfig"]["PortBindings"]  # type: ignore[index]

@@ -93,6 +93,13 @@ def test_two_edges_share_the_published_port(make: Make) -> None:
         return all('"path": "/@hello/"' in log for log in logs)
 
     eventually(both, 20, "one of the edges got no connection")
+    answer = httpx.post(
+        f"{composed.control_url}/v1/runs",
+        json={"function": "hello", "mode": "callback"},
+        headers={"authorization": f"Bearer {composed.token}"},
+        timeout=30,
+    )
+    assert '"ok":true' in answer.text.replace(" ", ""), "the invoker does not reach the edges"
     docker("kill", "--signal", "TERM", composed.container("edge", 1))
     docker("wait", composed.container("edge", 1))
     for _ in range(10):

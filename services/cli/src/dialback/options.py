@@ -76,6 +76,10 @@ PublicUrl = Annotated[
     str | None,
     setting("--public-url", "The public port's address as clients see it, when it is another.", "URL", LISTENING),
 ]
+EdgeUrl = Annotated[
+    str | None,
+    setting("--edge-url", "Where the invoker reaches the edge, for the page's runs.", "URL", LISTENING),
+]
 ControlPublicUrl = Annotated[
     str | None,
     setting(

@@ -178,6 +178,7 @@ def _invoker_settings(settings: Settings) -> InvokerSettings:
         worker_image=settings.worker_image,
         default=settings.default,
         public_url=settings.public_url or "",
+        edge_url=settings.edge_url or "",
         control_public_url=settings.control_public_url or "",
         receiver=_tcp(settings.receiver),
         link=_tcp(settings.link.address) or _path(settings.link.address),

@@ -207,6 +207,7 @@ PORT = Key("port", integer(0, 65535), 8080)
 CONTROL_HOST = Key("control_host", host, "127.0.0.1")
 CONTROL_PORT = Key("control_port", integer(0, 65535), 8081)
 PUBLIC_URL = Key("public_url", optional(url), None)
+EDGE_URL = Key("edge_url", optional(url), None)
 CONTROL_PUBLIC_URL = Key("control_public_url", optional(url), None)
 DATA_DIR = Key("data_dir", optional(path), None)
 LAUNCHER: Key[Literal["process", "docker"]] = Key("launcher", launcher, "process")
@@ -245,6 +246,6 @@ KNOWN = tuple(
             RECEIVER_URL,
         ),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
-        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, CONTROL_PUBLIC_URL, SHARE_PORT),
+        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, CONTROL_PUBLIC_URL, EDGE_URL, SHARE_PORT),
     )
 )

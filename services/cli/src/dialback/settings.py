@@ -71,7 +71,7 @@ class Settings:
     """Everything that `up`, `serve edge` and `serve invoker` can be told.
 
     `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
-    edge's own); `control_public_url` the one that is printed for the control port and the page. `receiver` is where
+    edge's own), `edge_url` the latter alone; `control_public_url` the one that is printed for the control port and the page. `receiver` is where
     workers dial back to, `receiver_url` what they dial when that differs. `docker_host` is the address of the container
     engine (None: DOCKER_HOST, else the usual socket). `in_flight` is how many requests may be unanswered in all,
     `window_budget` the bytes by which all windows together may grow. `drain_grace` and `drain_delay` are in seconds.
@@ -80,6 +80,7 @@ class Settings:
     public: Listen
     control: Listen
     public_url: str | None
+    edge_url: str | None
     control_public_url: str | None
     data_dir: Path
     launcher: Literal["process", "docker"]
@@ -113,6 +114,7 @@ def resolve(
         public=Listen(host, port),
         control=Listen(say.get(values.CONTROL_HOST), say.get(values.CONTROL_PORT)),
         public_url=say.get(values.PUBLIC_URL),
+        edge_url=say.get(values.EDGE_URL),
         control_public_url=say.get(values.CONTROL_PUBLIC_URL),
         data_dir=say.get(values.DATA_DIR) or default_data_dir(environment),
         launcher=say.get(values.LAUNCHER),

@@ -196,6 +196,7 @@ class InvokerService:
         self._undo.append(self._logs.end_followers)
         self.control_url = f"http://{_bracketed(control.host)}:{port}"
         self.view.control_url = shown or self.control_url
+        self.view.edge_url = self.settings.edge_url
         self.control_token = self.data.control_token.read_text().strip()
 
     def _link_key(self) -> bytes:

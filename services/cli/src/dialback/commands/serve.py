@@ -94,6 +94,7 @@ def invoker(
     control_host: o.ControlHost = None,
     control_port: o.ControlPort = None,
     public_url: o.PublicUrl = None,
+    edge_url: o.EdgeUrl = None,
     control_public_url: o.ControlPublicUrl = None,
     link: o.LinkAddress = None,
     link_key_file: o.LinkKeyFile = None,
