@@ -71,10 +71,11 @@ class Settings:
     """Everything that `up`, `serve edge` and `serve invoker` can be told.
 
     `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
-    edge's own), `edge_url` the latter alone; `control_public_url` the one that is printed for the control port and the page. `receiver` is where
-    workers dial back to, `receiver_url` what they dial when that differs. `docker_host` is the address of the container
-    engine (None: DOCKER_HOST, else the usual socket). `in_flight` is how many requests may be unanswered in all,
-    `window_budget` the bytes by which all windows together may grow. `drain_grace` and `drain_delay` are in seconds.
+    edge's own), `edge_url` the latter alone; `control_public_url` the one that is printed for the control port and
+    the page. `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
+    `docker_host` is the address of the container engine (None: DOCKER_HOST, else the usual socket). `in_flight` is
+    how many requests may be unanswered in all, `window_budget` the bytes by which all windows together may grow.
+    `drain_grace` and `drain_delay` are in seconds.
     """
 
     public: Listen
