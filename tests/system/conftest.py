@@ -1,17 +1,44 @@
 """Platforms for the tests: one that all share, and fresh ones for tests that break theirs."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 
+import docker
+import docker.errors
 import pytest
 
 from .platform import Platform
 
+HONEST = frozenset(
+    {"at_most_once", "back_pressure", "disconnects", "honest_ends", "isolation", "shutdown", "timeouts", "tokens"}
+)
+"""What must hold in every mode that streams."""
 
-@pytest.fixture(scope="session")
-def shared() -> Iterator[Platform]:
-    """A platform with the function `probe` at concurrency 10, one worker. Tests leave it as they found it."""
-    platform = Platform()
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of honest behaviour that make platforms of their own run in both modes."""
+    if "make" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".test_")[2] in HONEST:
+        metafunc.parametrize("mode", ["callback", "tunnel"])
+
+
+@pytest.fixture
+def mode() -> str:
+    """The mode of the functions on a platform of the test's own."""
+    return "callback"
+
+
+@pytest.fixture(scope="session", params=["callback", "tunnel", "docker"])
+def shared(request: pytest.FixtureRequest) -> Iterator[Platform]:
+    """A platform with the function `probe` at concurrency 10, one worker. Tests leave it as they found it.
+
+    What holds for processes in either mode must hold for containers, too.
+    """
+    if request.param == "docker":
+        needs_an_engine()
+        platform = Platform(launcher="docker")
+    else:
+        platform = Platform(mode=request.param)
     try:
         platform.start()
         platform.deploy_probe()
@@ -21,13 +48,24 @@ def shared() -> Iterator[Platform]:
         platform.destroy()
 
 
+def needs_an_engine() -> None:
+    """Skips when no Docker Engine answers."""
+    asking = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="1.41", timeout=10)
+    try:
+        asking.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        pytest.skip(f"NOT TESTED, no Docker Engine can be reached: {str(error)[:200]}")
+    finally:
+        asking.close()
+
+
 @pytest.fixture
-def make() -> Iterator[Callable[..., Platform]]:
+def make(mode: str) -> Iterator[Callable[..., Platform]]:
     """Makes platforms that are gone after the test."""
     made: list[Platform] = []
 
     def make(**flags: tuple[str, ...]) -> Platform:
-        platform = Platform(**flags)
+        platform = Platform(mode=mode, **flags)
         made.append(platform)
         return platform.start()
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -85,14 +85,25 @@ class Service:
 class Platform:
     """An invoker and an edge as separate processes, on free ports, in folders of their own."""
 
-    def __init__(self, *, invoker: tuple[str, ...] = (), edge: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        mode: str = "callback",
+        launcher: str = "process",
+        invoker: tuple[str, ...] = (),
+        edge: tuple[str, ...] = (),
+    ) -> None:
+        self.mode = mode
+        """The mode of the functions that tests deploy, when they do not say."""
         # Short, because the paths of Unix sockets are.
         self.root = Path(tempfile.mkdtemp(prefix="db-", dir="/tmp"))
         self.data = self.root / "data"
         self.evidence = self.root / "evidence"
         self.evidence.mkdir()
         (self.root / "run").mkdir(mode=0o700)
-        self._invoker_flags = invoker
+        self.launcher = launcher
+        self._progress: dict[str, list[Path]] = {}
+        self._invoker_flags = (*invoker, "--launcher", launcher)
         self._edge_flags = edge
         self.environ = {
             "PATH": os.environ["PATH"],
@@ -102,7 +113,7 @@ class Platform:
             "LANG": "C.UTF-8",
             **{
                 name: os.environ[name]
-                for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+                for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "DOCKER_HOST")
                 if name in os.environ
             },
         }
@@ -171,14 +182,21 @@ class Platform:
         return done
 
     def deploy(self, source: Path, name: str, **config: object) -> None:
-        """Deploy a copy of `source`, with a dialback.toml made of `config`; EVIDENCE is set for it."""
+        """Deploy a copy of `source`, with a dialback.toml made of `config`; EVIDENCE is set for it. A worker in a
+        container writes to its own /tmp, and prints what must outlive it.
+        """
+        contained = self.launcher == "docker"
+        evidence = {"EVIDENCE": "/tmp", "EVIDENCE_IS_PRINTED": "1"} if contained else {"EVIDENCE": str(self.evidence)}
         folder = Path(tempfile.mkdtemp(dir=self.root)) / name
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "dialback.toml").write_text(_toml(config, {"EVIDENCE": str(self.evidence)}))
+        (folder / "dialback.toml").write_text(_toml({"mode": self.mode, **config}, evidence))
         self.command("deploy", str(folder), "--name", name)
 
     def deploy_probe(self, name: str = "probe", **config: object) -> None:
         self.deploy(FUNCTIONS / "probe", name, **{"concurrency": 10, "max_workers": 1, **config})
+        if self.mode == "tunnel":
+            # The first invocation comes by the runtime API and makes the worker dial; those of the tests shall not.
+            self.get(f"/@{name}/hello")
 
     def get(self, path: str, **options: object) -> httpx.Response:
         return httpx.get(self.url + path, timeout=30, **options)  # type: ignore[arg-type]
@@ -187,8 +205,32 @@ class Platform:
 
     def notes(self, tag: str) -> list[str]:
         """The evidence that a function left under a tag."""
+        if self.launcher == "docker":
+            return self._printed_notes(tag)
         path = self.evidence / tag
         return path.read_text().splitlines() if path.exists() else []
+
+    def _printed_notes(self, tag: str) -> list[str]:
+        functions = self.control("/v1/functions")["functions"]
+        assert isinstance(functions, list)
+        notes = []
+        for function in functions:
+            answer = httpx.get(
+                f"{self.control_url}/v1/functions/{function['name']}/logs?limit=1000",
+                headers={"authorization": f"Bearer {self.token}"},
+                timeout=10,
+            )
+            notes += [str(json.loads(line)["line"]) for line in answer.text.splitlines()]
+        start = f"note {tag} "
+        written = [path for path in self._inside(tag) if path.exists()]
+        return [
+            *(note.removeprefix(start) for note in notes if note.startswith(start)),
+            *(line for path in written for line in path.read_text().splitlines()),
+        ]
+
+    def _inside(self, name: str) -> list[Path]:
+        """A file in /tmp of every container that runs, seen through its process."""
+        return [Path(f"/proc/{worker['pid']}/root/tmp/{name}") for worker in self.workers() if worker["pid"]]
 
     def await_note(self, tag: str, word: str, seconds: float = 5.0) -> str:
         """The first line of a tag that starts with a word, waited for."""
@@ -200,6 +242,9 @@ class Platform:
 
     def progress(self, tag: str) -> int:
         path = self.evidence / f"{tag}.progress"
+        if self.launcher == "docker":
+            found = self._progress.setdefault(tag, self._inside(f"{tag}.progress"))
+            path = next((each for each in found if each.exists()), path)
         try:
             return int(path.read_text() or "0")
         except FileNotFoundError:
@@ -209,6 +254,18 @@ class Platform:
         workers = self.control("/v1/workers")["workers"]
         assert isinstance(workers, list)
         return [worker for worker in workers if function in ("", worker["function"])]
+
+    @property
+    def mark(self) -> str:
+        """What the platform's containers are labelled with."""
+        return (self.data / "identity").read_text().strip()
+
+    def containers(self, client: Any, **filters: Any) -> list[dict[str, Any]]:
+        """This platform's containers, as the engine lists them."""
+        found: list[dict[str, Any]] = client.containers(
+            all=True, filters={"label": f"dialback.platform={self.mark}", **filters}
+        )
+        return found
 
     def worker_pid(self, function: str = "probe") -> int:
         """The process of a function's worker, which is started if there is none."""

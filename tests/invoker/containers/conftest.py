@@ -167,8 +167,11 @@ async def within(work: Awaitable[T], seconds: float = BOUND) -> T:
 
 
 def make_site(run_dir: Path, platform: str, engine: Engine, image: str = DEFAULT_IMAGE) -> Site:
-    receiver = run_dir / "receiver.sock"
-    receiver.touch()  # a file does: what matters here is that it is linked and mounted
+    async def receiver() -> Path:
+        path = run_dir / "receiver.sock"
+        path.touch()  # a file does: what matters here is that it is linked and mounted
+        return path
+
     return Site(
         run_dir / "doors",
         platform=platform,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +34,19 @@ class Launchers:
     That for containers is made when it is first needed: a platform that runs none needs no engine.
     """
 
-    def __init__(self, settings: InvokerSettings, data: DataFolder, run: RunFolder, command: Sequence[str]) -> None:
+    def __init__(
+        self,
+        settings: InvokerSettings,
+        data: DataFolder,
+        run: RunFolder,
+        command: Sequence[str],
+        open_receiver: Callable[[], Awaitable[Path]],
+    ) -> None:
+        """``open_receiver`` makes the receiver listen on its Unix socket, unless it does, and answers where."""
         self._settings = settings
         self._data = data
         self._run = run
+        self._open_receiver = open_receiver
         self._process = ProcessLauncher(run.root, command=command) if settings.launcher == "process" else None
         self._docker: DockerLauncher | None = None
         self._process_inspector = BridgeInspector()
@@ -53,8 +62,6 @@ class Launchers:
         await asyncio.to_thread(shutil.rmtree, self._run.doors, ignore_errors=True)
         if self._process is not None:
             await self._process.sweep()
-        if self._process is None or self._data.identity.exists():
-            self._containers().site.start()
 
     async def close(self) -> None:
         """After the last worker's end."""
@@ -64,8 +71,12 @@ class Launchers:
             await self._process.close()
 
     def dial(self, url: str, allow: tuple[AllowedUrl, ...]) -> None:
-        """Where the receiver is for processes; containers find it at a place of their own."""
+        """Where the receiver is for processes; containers find it at a place of their own. Begins to talk to the engine
+        where containers are, or were, run.
+        """
         self._receiver = (url, allow)
+        if self._process is None or self._data.identity.exists():
+            self._containers().site.start()
 
     def launching(self, config: FunctionConfig) -> Launching:
         """How workers of a function are started."""
@@ -110,7 +121,7 @@ class Launchers:
             site = Site(
                 self._run.doors,
                 platform=identity(self._data),
-                receiver=self._run.receiver_socket,
+                receiver=self._open_receiver,
                 engine=engine,
                 image=WorkerImage(engine, self._settings.worker_image, checkout()),
             )

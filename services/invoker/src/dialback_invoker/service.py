@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -74,6 +75,7 @@ class InvokerService:
         self.control_token = ""
         self.public_url = settings.public_url
         self._undo: list[Callable[[], object]] = []
+        self._opening = asyncio.Lock()
         self._budget = Budget(settings.window_budget)
 
     # --- start --------------------------------------------------------------------------------------------------------
@@ -95,7 +97,7 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        self._launchers = Launchers(self.settings, self.data, self.run, self._worker_command)
+        self._launchers = Launchers(self.settings, self.data, self.run, self._worker_command, self._open_unix)
         self._undo.append(self._launchers.close)
         await self._launchers.start()
         self.run.receiver_socket.unlink(missing_ok=True)
@@ -133,6 +135,7 @@ class InvokerService:
             Admission(queue=settings.queue, in_flight=settings.in_flight),
             record=self._record,
             redeem=self._tickets.redeem,
+            tunnel_of=self._receiver.tunnel,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
         )
@@ -144,11 +147,8 @@ class InvokerService:
         """Where workers dial back to, and the one address that they may dial."""
         self._undo.append(self._receiver.close)
         wanted = self.settings.receiver
-        path = str(self.run.receiver_socket)
-        # Also where processes dial by TCP: containers come through a link to this socket.
-        await self._receiver.listen_unix(path)
-        os.chmod(path, 0o600)
         if wanted is None:
+            path = str(await self._open_unix())
             return f"unix://{path}", (AllowedUrl("unix", path=path),)
         runner = web.AppRunner(self._receiver.application(), access_log=None, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
@@ -161,6 +161,15 @@ class InvokerService:
         name, number = _bracketed(dialled.hostname or ""), dialled.port or _DEFAULT_PORTS.get(dialled.scheme, 0)
         self._receiver.authorities = frozenset({dialled.netloc.lower(), f"{name}:{number}"})
         return f"{url}{payload.CALLBACK_PATH}", (AllowedUrl(dialled.scheme, name, number),)
+
+    async def _open_unix(self) -> Path:
+        """The receiver's Unix socket: processes dial it unless they dial TCP, containers always."""
+        path = self.run.receiver_socket
+        async with self._opening:
+            if not path.exists():
+                await self._receiver.listen_unix(str(path))
+                os.chmod(path, 0o600)
+        return path
 
     async def _open_link(self) -> None:
         wanted = self.settings.link

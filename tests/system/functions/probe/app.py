@@ -1,6 +1,7 @@
 """An ASGI function that does whatever a test needs to see, and leaves evidence in files.
 
-The path says what to do, the query how. Evidence is a line in a file of the folder EVIDENCE, one file a tag.
+The path says what to do, the query how. Evidence is a line in a file of the folder EVIDENCE, one file a tag; in a
+container, whose files nobody sees, it is a line that is printed.
 """
 
 import asyncio
@@ -11,10 +12,14 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 EVIDENCE = Path(os.environ["EVIDENCE"])
+PRINTED = "EVIDENCE_IS_PRINTED" in os.environ
 BLOCK = bytes(range(256)) * 256
 
 
 def note(tag, text):
+    if PRINTED:
+        print(f"note {tag} {text}")
+        return
     with open(EVIDENCE / tag, "a") as file:
         file.write(text + "\n")
 

@@ -33,7 +33,10 @@ async def surroundings(scope):
 
 async def doors(scope):
     """What each of the platform's Unix sockets says to somebody without its secret."""
-    paths = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if line.endswith(DOORS)}
+    contained = {str(path) for path in Path("/run/dialback").glob("*.sock")}
+    paths = contained or {
+        line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if line.endswith(DOORS)
+    }
     root = os.environ["LAMBDA_TASK_ROOT"].rpartition("/workers/")[0]
     said = {}
     for path in sorted(path for path in paths if path.startswith(root)):

@@ -13,7 +13,7 @@ from dialback_invoker.registry import Registry
 from dialback_invoker.store.port import Store, Trace
 
 State = Literal["starting", "ready", "draining"]
-Mode = Literal["buffered", "callback"]
+Mode = Literal["buffered", "callback", "tunnel"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,23 @@ from dialback_invoker.launchers.docker_reaper import Reaper
 
 log = logging.getLogger("dialback.docker")
 
+Receiver = Callable[[], Awaitable[Path]]
 CLEANING_SECONDS = 1.0
 COMPOSE_PROJECT = "com.docker.compose.project"
 
 
 class Site:
-    """``doors`` is the folder of folders with sockets; ``platform`` marks what is ours. ``receiver`` is the socket that
-    workers dial back to; it is linked into every worker's folder.
+    """``doors`` is the folder of folders with sockets; ``platform`` marks what is ours. ``receiver`` opens
+    the socket that workers dial back to, unless it is open; it is linked into every worker's folder.
     """
 
-    def __init__(self, doors: Path, *, platform: str, receiver: Path, engine: Engine, image: WorkerImage) -> None:
+    def __init__(self, doors: Path, *, platform: str, receiver: Receiver, engine: Engine, image: WorkerImage) -> None:
         self.engine = engine
         self.image = image
         self.platform = platform
         self._doors = doors
-        self._receiver = receiver
+        self._open_receiver = receiver
+        self._receiver = Path()
         self.container_labels = {PLATFORM_LABEL: platform}
         self.network_labels = {PLATFORM_LABEL: platform}
         self._networks = Networks(engine, platform, self.network_labels)
@@ -81,6 +83,7 @@ class Site:
                     self._paths = HostPaths(around.mounts)
                     self._join_project(around.labels)
                 await self.sweep()
+                self._receiver = await self._open_receiver()
                 self._facts = facts
             return self._facts
 

@@ -1,0 +1,41 @@
+"""Platforms whose functions run in containers."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import pytest
+
+from ..conftest import needs_an_engine
+from ..platform import Platform
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Any]:
+    """The engine as another tool sees it."""
+    needs_an_engine()
+    found = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=60)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def start(client: Any) -> Iterator[Callable[..., Platform]]:
+    """Starts platforms; each leaves nothing at the engine when it is stopped."""
+    made: list[Platform] = []
+
+    def start(**options: Any) -> Platform:
+        platform = Platform(launcher="docker", **options)
+        made.append(platform)
+        return platform.start()
+
+    yield start
+    for platform in made:
+        mark = platform.mark
+        try:
+            platform.stop()
+            assert platform.containers(client) == []
+            assert client.networks(filters={"label": f"dialback.platform={mark}"}) == []
+        finally:
+            platform.destroy()

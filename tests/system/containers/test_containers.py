@@ -1,0 +1,276 @@
+"""The platform with containers, from a client's side: what a request sees when something happens to its container."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ..platform import Platform, eventually
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+SCRIPT = """
+import os, socket, subprocess
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    message = await receive()
+    found = {}
+    exec(message["body"].decode(), {**globals(), "found": found})
+    import json
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(found).encode()})
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A function that runs what it is sent."""
+    folder = tmp_path / "script"
+    folder.mkdir()
+    (folder / "app.py").write_text(SCRIPT)
+    return folder
+
+
+def test_a_container_killed_in_mid_stream_is_a_truncation(start: Callable[..., Platform], client: Any) -> None:
+    platform = start()
+    platform.deploy_probe()
+    with httpx.stream("GET", f"{platform.url}/@probe/stream?n=3&then=hang", timeout=30) as response:
+        lines = response.iter_lines()
+        assert [next(lines) for _ in range(3)] == ["line 0", "line 1", "line 2"]
+        (container,) = platform.containers(client)
+        client.kill(container["Id"])
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(lines)
+        identity = response.headers["x-dialback-id"]
+    trace = platform.trace(identity)
+    assert (trace["verdict"], trace["code"]) == ("truncated", "SD")
+    assert "killed by SIGKILL" in str(trace["detail"])
+    assert "the worker killed by SIGKILL" in platform.command("logs", "probe").stdout
+    assert platform.get("/@probe/hello").text == "Hello world\n"
+
+
+def test_a_tunnel_leads_into_a_container_too(start: Callable[..., Platform]) -> None:
+    platform = start(mode="tunnel")
+    platform.deploy_probe()
+    response = platform.get("/@probe/stream?n=5")
+    assert response.text.endswith("line 4\n")
+    assert platform.trace(response.headers["x-dialback-id"])["mode"] == "tunnel"
+
+
+def test_too_much_memory_before_the_head_is_a_502_that_says_so(start: Callable[..., Platform], script: Path) -> None:
+    platform = start()
+    platform.deploy(script, "script", memory_mb=64)
+    response = httpx.post(f"{platform.url}/@script/", content=b"bytearray(500_000_000)", timeout=30)
+    assert response.status_code == 502
+    assert response.json()["error"]["code"] == "out_of_memory"
+    assert "used more than its 64 MB of memory" in str(platform.trace(response.headers["x-dialback-id"])["detail"])
+    assert "used more than its 64 MB of memory" in platform.command("logs", "script").stdout
+    assert httpx.post(f"{platform.url}/@script/", content=b"found['well'] = 1", timeout=30).json() == {"well": 1}
+
+
+def test_a_stream_survives_the_loss_of_its_workers_network(start: Callable[..., Platform], client: Any) -> None:
+    platform = start()
+    platform.deploy_probe(network="outside")
+    with httpx.stream("GET", f"{platform.url}/@probe/stream?n=60&gap=0.05", timeout=30) as response:
+        lines = response.iter_lines()
+        assert next(lines) == "line 0"
+        (container,) = platform.containers(client)
+        (network,) = client.networks(filters={"label": f"dialback.platform={platform.mark}"})
+        client.disconnect_container_from_network(container["Id"], network["Id"], force=True)
+        assert [*lines][-1] == "line 59"
+    assert platform.get("/@probe/hello").text == "Hello world\n"
+
+
+def test_from_inside_neither_platform_nor_engine_nor_sibling_is_reached(
+    start: Callable[..., Platform], script: Path, client: Any
+) -> None:
+    platform = start()
+    platform.deploy_probe(network="outside")
+    platform.get("/@probe/hello")
+    (sibling,) = platform.containers(client)
+    (address,) = (
+        net["IPAddress"] for net in client.inspect_container(sibling["Id"])["NetworkSettings"]["Networks"].values()
+    )
+    control = int(platform.control_url.rpartition(":")[2])
+    attempt = f"""
+def attempt(name, family, address):
+    with socket.socket(family) as dialled:
+        dialled.settimeout(2)
+        try:
+            dialled.connect(address)
+            found[name] = "connected"
+        except OSError as error:
+            found[name] = type(error).__name__
+for port in ({control}, {platform.port}):
+    for host in ("127.0.0.1", "172.17.0.1", {address!r}.rpartition(".")[0] + ".1"):
+        attempt(f"{{host}}:{{port}}", socket.AF_INET, (host, port))
+attempt("sibling", socket.AF_INET, ({address!r}, 80))
+for path in ("/var/run/docker.sock", "/run/docker.sock", {os.environ.get("DOCKER_HOST", "").removeprefix("unix://")!r}):
+    attempt(path, socket.AF_UNIX, path)
+found["data"] = os.path.exists({str(platform.data)!r})
+"""
+    for name, network in (("inside", "none"), ("outgoing", "outside")):
+        platform.deploy(script, name, network=network)
+        answer = httpx.post(f"{platform.url}/@{name}/", content=attempt.encode(), timeout=60)
+        found = answer.json()
+        assert found.pop("data") is False
+        assert "connected" not in found.values(), found
+
+
+def test_nothing_of_a_function_is_in_what_the_engine_knows(start: Callable[..., Platform], client: Any) -> None:
+    platform = start()
+    platform.deploy_probe(env={"API_KEY": "sesame-4711"})
+    assert "sesame-4711" in platform.get("/@probe/head").text
+    for container in platform.containers(client):
+        said = json.dumps(client.inspect_container(container["Id"]))
+        assert "sesame-4711" not in said
+        assert "db1_" not in said
+        assert client.logs(container["Id"]) == b""
+
+
+def test_a_deployment_is_looked_at_inside_a_container(start: Callable[..., Platform], tmp_path: Path) -> None:
+    platform = start()
+    outside = platform.root / "canary"
+    source = tmp_path / "curious"
+    source.mkdir()
+    (source / "app.py").write_text(
+        f"import os\nassert os.getuid() == 10001\nassert not os.path.exists({str(platform.root)!r})\n"
+        f"try:\n    open({str(outside)!r}, 'w')\nexcept OSError:\n    pass\n"
+        "def handler(event, context):\n    return 'looked at'\n"
+    )
+    platform.deploy(source, "curious")
+    assert platform.get("/@curious/").text == "looked at"
+    assert not outside.exists()
+
+
+def test_a_broken_function_is_refused_with_file_and_line(start: Callable[..., Platform], tmp_path: Path) -> None:
+    platform = start()
+    source = tmp_path / "broken"
+    source.mkdir()
+    (source / "app.py").write_text("x = 1\ndef handler(:\n")
+    refused = platform.command("deploy", str(source), check=False)
+    assert refused.returncode == 1
+    assert "app.py:2" in refused.stderr + refused.stdout
+    (source / "app.py").write_text("while True: pass\n")
+    slow = platform.command("deploy", str(source), check=False)
+    assert slow.returncode == 1
+    assert "longer than 10 seconds" in slow.stderr + slow.stdout
+
+
+def test_a_platform_of_containers_runs_nothing_outside_of_them(start: Callable[..., Platform], script: Path) -> None:
+    platform = start()
+    (script / "dialback.toml").write_text('launcher = "process"\n')
+    refused = platform.command("deploy", str(script), check=False)
+    assert refused.returncode == 1
+    assert "runs functions in containers alone" in refused.stderr + refused.stdout
+
+
+def test_one_function_of_a_platform_of_processes_may_ask_for_containers(client: Any, script: Path) -> None:
+    platform = Platform().start()
+    try:
+        platform.deploy(script, "contained", launcher="docker")
+        platform.deploy(script, "plain")
+        ask = b"found['uid'] = os.getuid()"
+        assert httpx.post(f"{platform.url}/@contained/", content=ask, timeout=30).json() == {"uid": 10001}
+        assert httpx.post(f"{platform.url}/@plain/", content=ask, timeout=30).json() == {"uid": os.getuid()}
+        assert len(platform.containers(client)) == 1
+        platform.stop()
+        assert platform.containers(client) == []
+    finally:
+        platform.destroy()
+
+
+def test_a_platform_that_is_killed_takes_its_containers_with_it(start: Callable[..., Platform], client: Any) -> None:
+    platform = start()
+    platform.deploy_probe()
+    platform.get("/@probe/hello")
+    assert len(platform.containers(client, status="running")) == 1
+    platform.invoker.signal(signal.SIGKILL)
+    platform.invoker.wait()
+    eventually(lambda: not platform.containers(client, status="running"), 10.0, "a container outlived its platform")
+    platform.start_invoker()
+    eventually(lambda: not platform.containers(client), 10.0, "the start swept nothing")
+    eventually(lambda: platform.get("/@probe/hello").status_code == 200, 15.0, "it does not serve again")
+
+
+def test_an_engine_that_is_away_is_a_clear_502_and_a_line_in_the_log(tmp_path: Path, client: Any) -> None:
+    platform = Platform(launcher="docker")
+    platform.environ["DOCKER_HOST"] = f"unix://{tmp_path}/nothing.sock"
+    try:
+        platform.start()
+        refused = platform.command("deploy", str(Path(__file__).parents[3] / "examples/hello"), check=False)
+        assert refused.returncode == 1
+        assert "cannot be reached: is it running?" in refused.stderr + refused.stdout
+        assert "functions in containers cannot start: the Docker Engine at" in platform.invoker.log.read_text()
+        assert platform.get("/_dialback/health").status_code == 200
+    finally:
+        platform.destroy()
+
+
+def leftovers(platform: Platform, client: Any) -> dict[str, int]:
+    """What could leak, counted."""
+    pid = platform.invoker.pid
+    return {
+        "containers": len(platform.containers(client)),
+        "networks": len(client.networks(filters={"label": f"dialback.platform={platform.mark}"})),
+        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+        "threads": len(os.listdir(f"/proc/{pid}/task")),
+        "doors": len([*(platform.root / "run").glob("*/doors/*")]),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_nothing_is_left_after_many_deaths(start: Callable[..., Platform], client: Any) -> None:
+    repeats = int(os.environ.get("DIALBACK_TEST_REPEATS", "15"))
+    platform = start()
+    platform.deploy_probe(network="outside", idle_seconds=1)
+
+    def die(number: int) -> None:
+        tag = f"death{number}"
+        with ThreadPoolExecutor() as pool:
+            if number % 3 == 0:
+                assert platform.get("/@probe/exits?code=3").status_code == 502
+                eventually(lambda: not platform.containers(client), 10.0, "the dead container stays")
+                return
+            answer = pool.submit(httpx.get, f"{platform.url}/@probe/stream?n=2&then=hang&tag={tag}", timeout=30)
+            (container,) = eventually(lambda: platform.containers(client, status="running"), 10.0, "no worker")
+            eventually(lambda: any(w["in_flight"] for w in platform.workers()), 10.0, "the request is not there")
+            if number % 3 == 1:
+                client.kill(container["Id"])
+            else:
+                client.remove_container(container["Id"], force=True)
+            error = answer.exception(20)
+            assert error is not None or answer.result().status_code == 502
+        eventually(lambda: not platform.containers(client), 10.0, "the dead container stays")
+
+    for number in range(6):
+        die(number)
+    eventually(lambda: not platform.containers(client), 15.0, "a container stays")
+    before = leftovers(platform, client)
+    for number in range(repeats):
+        die(number)
+    eventually(lambda: not platform.containers(client), 15.0, "a container stays")
+    eventually(
+        lambda: all(count <= before[name] + 2 for name, count in leftovers(platform, client).items()),
+        10.0,
+        f"{before} became {leftovers(platform, client)}",
+    )
+
+
+def test_a_cold_start_is_quick_enough_not_to_time_out(start: Callable[..., Platform]) -> None:
+    platform = start()
+    platform.deploy_probe(idle="pause", idle_seconds=0.2, warm=1)
+    eventually(lambda: [w["state"] for w in platform.workers()] == ["paused"], 10.0, "no warm worker is paused")
+    began = time.monotonic()
+    assert platform.get("/@probe/hello").text == "Hello world\n"
+    assert time.monotonic() - began < 2.0
