@@ -1,4 +1,4 @@
-"""The edge's image has a lock of its own: it must hold all that its process imports, whatever else is composed there."""
+"""Images have locks of their own: each must hold all that its process imports, whatever else is composed there."""
 
 import importlib.metadata
 import re
