@@ -140,6 +140,9 @@ class Platform:
         return self.edge.stop(), self.invoker.stop()
 
     def destroy(self) -> None:
+        if self.launcher == "docker" and hasattr(self, "edge"):
+            # What is killed leaves its containers to a next start that does not come.
+            self.stop()
         for name in ("edge", "invoker"):
             service = getattr(self, name, None)
             if service is not None:

@@ -13,8 +13,6 @@ from dialback_invoker.launchers.docker_container import PIDS
 
 from .conftest import Containers
 
-pytestmark = pytest.mark.system
-
 TRY = """
 def attempt(family, address):
     try:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from dialback_invoker.worker_state import State
 
 from .conftest import Containers, within
-
-pytestmark = pytest.mark.system
 
 
 async def frozen(containers: Containers) -> None:

@@ -14,8 +14,6 @@ from dialback_invoker.worker_state import State
 
 from .conftest import Containers, within
 
-pytestmark = pytest.mark.system
-
 
 async def test_one_container_serves_many_requests(containers: Containers) -> None:
     pool = containers.pool()

@@ -20,6 +20,7 @@ from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import Inspected
 from dialback_invoker.deploy.tree import BundleLimits
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.launchers.base import WorkerPython
 from dialback_invoker.logs import LogBook
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.recorder import Recorder
@@ -100,12 +101,14 @@ class Platform:
 
 
 class Inspector:
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         return Inspected("asgi", config.entry or "app:app")
 
 
 class Control:
     """The running API and what stands behind it."""
+
+    bundle = staticmethod(bundle)
 
     def __init__(self, services: Services, platform: Platform, url: str, token: str, data: DataFolder) -> None:
         self.server: ControlServer
@@ -157,6 +160,7 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     await made.session.close()
     await logs.close()
     await server.stop()
+    await deployer.close()
     await recorder.close()
     await store.close()
 

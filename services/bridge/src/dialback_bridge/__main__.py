@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     inspect = commands.add_parser("inspect", help="print what a function's entry is, as one line of JSON")
     inspect.add_argument("--dir", type=Path, required=True, help="the function's folder")
     inspect.add_argument("--entry", help="the entry, where it cannot be found by its name")
+    inspect.add_argument("--bytecode", action="store_true", help="let what is imported keep its compiled form")
     inspect.add_argument("--watch-stdin", action="store_true", help="end at once when standard input ends")
     options = parser.parse_args(arguments)
     if options.command == "inspect":
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
             watch(0)
         from .inspection import inspect_function
 
-        return inspect_function(options.dir, options.entry)
+        return inspect_function(options.dir, options.entry, options.bytecode)
     from .launch import LaunchError, read_launch
     from .watchdog import watch
 

@@ -11,6 +11,7 @@ import typer
 from dialback.commands.functions import deploy, ls, ps, rm
 from dialback.commands.invoke import invoke
 from dialback.commands.logs import logs
+from dialback.commands.rollback import rollback
 from dialback.commands.serve import serve, up
 from dialback.commands.trace import compare, trace
 from dialback.errors import INTERRUPTED, OK, OutputClosed
@@ -76,6 +77,7 @@ app.add_typer(serve, name="serve", rich_help_panel=SERVING)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(deploy)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ls)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ps)
+app.command(cls=Command, rich_help_panel=FUNCTIONS)(rollback)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(rm)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(logs)
 app.command(cls=Command, rich_help_panel=WATCHING)(invoke)

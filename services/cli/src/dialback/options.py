@@ -134,6 +134,15 @@ InFlight = Annotated[
 WindowBudget = Annotated[
     str | None, setting("--window-budget", "Bytes by which all streams' windows may grow (64 MiB).", "BYTES", RUNNING)
 ]
+KeepDeployments = Annotated[
+    str | None, setting("--keep-deployments", "Deployments of a function that are kept (10).", "COUNT", RUNNING)
+]
+BuildTimeout = Annotated[
+    str | None, setting("--build-timeout", "Seconds that installing dependencies may take (600).", "SECONDS", RUNNING)
+]
+BuildLimit = Annotated[
+    str | None, setting("--build-limit", "Bytes of a function's installed dependencies (4 GiB).", "BYTES", RUNNING)
+]
 DrainGrace = Annotated[
     str | None, setting("--drain-grace", "Seconds that streams may go on after a stop (30).", "SECONDS", RUNNING)
 ]

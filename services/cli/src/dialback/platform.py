@@ -187,6 +187,9 @@ def _invoker_settings(settings: Settings) -> InvokerSettings:
         queue=settings.queue.limit,
         queue_seconds=settings.queue.timeout or 1e9,
         in_flight=settings.in_flight,
+        keep_deployments=settings.keep_deployments,
+        build_seconds=settings.build_timeout,
+        build_bytes=settings.build_limit,
         window_budget=settings.window_budget,
         grace=settings.drain_grace,
     )

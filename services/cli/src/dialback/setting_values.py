@@ -83,6 +83,13 @@ def seconds(value: object, _folder: Path) -> float:
     return number
 
 
+def positive_seconds(value: object, folder: Path) -> float:
+    number = seconds(value, folder)
+    if number <= 0:
+        raise ValueError("it must be more than 0 seconds")
+    return number
+
+
 def boolean(value: object, _folder: Path) -> bool:
     if isinstance(value, bool):
         return value
@@ -222,6 +229,9 @@ TRUSTED_PROXIES: Key[tuple[Network, ...]] = Key("trusted_proxies", networks, ())
 QUEUE_LIMIT = Key("queue_limit", integer(1, 1_000_000), 1000)
 QUEUE_TIMEOUT = Key("queue_timeout", seconds, 30.0)
 IN_FLIGHT = Key("in_flight", integer(1, 1_000_000), 10_000)
+KEEP_DEPLOYMENTS = Key("keep_deployments", integer(1, 10_000), 10)
+BUILD_TIMEOUT = Key("build_timeout", positive_seconds, 600.0)
+BUILD_LIMIT = Key("build_limit", integer(1024 * 1024, 1 << 50), 4 * 1024**3)
 WINDOW_BUDGET = Key("window_budget", integer(1024 * 1024, 1 << 40), 64 * 1024 * 1024)
 DRAIN_GRACE = Key("drain_grace", seconds, 30.0)
 DRAIN_DELAY = Key("drain_delay", seconds, 0.0)
@@ -246,6 +256,7 @@ KNOWN = tuple(
             RECEIVER_URL,
         ),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
+        *(KEEP_DEPLOYMENTS, BUILD_TIMEOUT, BUILD_LIMIT),
         *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, CONTROL_PUBLIC_URL, EDGE_URL, SHARE_PORT),
     )
 )

@@ -75,7 +75,8 @@ class Settings:
     the page. `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
     `docker_host` is the address of the container engine (None: DOCKER_HOST, else the usual socket). `in_flight` is
     how many requests may be unanswered in all, `window_budget` the bytes by which all windows together may grow.
-    `drain_grace` and `drain_delay` are in seconds.
+    `keep_deployments` is how many of each function are kept; `build_timeout`, in seconds, and `build_limit`, in
+    bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
     """
 
     public: Listen
@@ -95,6 +96,9 @@ class Settings:
     queue: Queue
     in_flight: int
     window_budget: int
+    keep_deployments: int
+    build_timeout: float
+    build_limit: int
     drain_grace: float
     drain_delay: float
     access_log: bool
@@ -129,6 +133,9 @@ def resolve(
         queue=Queue(say.get(values.QUEUE_LIMIT), say.get(values.QUEUE_TIMEOUT)),
         in_flight=say.get(values.IN_FLIGHT),
         window_budget=say.get(values.WINDOW_BUDGET),
+        keep_deployments=say.get(values.KEEP_DEPLOYMENTS),
+        build_timeout=say.get(values.BUILD_TIMEOUT),
+        build_limit=say.get(values.BUILD_LIMIT),
         drain_grace=say.get(values.DRAIN_GRACE),
         drain_delay=say.get(values.DRAIN_DELAY),
         access_log=say.get(values.ACCESS_LOG),

@@ -3,6 +3,7 @@
     name = "chat"                 default: the name that it is deployed under
     runtime = "python"
     launcher = "docker"           process, docker; default: the platform's
+    python = "3.12"               default: the platform's own, or one that requires-python takes
     entry = "app:app"             default: found by file name and by what the file exports
     mode = "callback"             buffered, callback, tunnel
     callback_socket = "keep"      keep, each
@@ -62,6 +63,7 @@ LARGEST_CONFIG: Final = 65_536  # bytes
 A_DAY: Final = 86_400.0  # seconds; the longest time-out
 
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?", re.ASCII)
+_PYTHON = re.compile(r"3\.(0|[1-9]\d?)(\.(0|[1-9]\d?))?", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ASYNC: Final = 100  # invocations at once of handlers that share an event loop
 _THREADS: Final = 10  # of handlers that run in threads
@@ -97,6 +99,12 @@ def _matching(problem_of: Callable[[str], str | None]) -> AfterValidator:
 
 def _entry_problem(entry: str) -> str | None:
     return None if _ENTRY.fullmatch(entry) else 'must read "module:attribute", for example "app:app"'
+
+
+def _python_problem(version: str) -> str | None:
+    if _PYTHON.fullmatch(version) is None:
+        return 'must read "3.12" or "3.12.4"'
+    return None if int(version.split(".")[1]) >= 10 else "must be 3.10 or later"
 
 
 def _variable_problem(name: str) -> str | None:
@@ -140,6 +148,7 @@ class FunctionConfig(_Strict):
     name: Annotated[str, _matching(name_problem)] | None = None
     runtime: Annotated[Literal["python"], _one_of(["python"], ["node", "web", *_AWS_RUNTIMES])] = "python"
     launcher: Annotated[Literal["process", "docker"], _one_of(["process", "docker"], ["lambda"])] | None = None
+    python: Annotated[str, _matching(_python_problem)] | None = None
     entry: Annotated[str, _matching(_entry_problem)] | None = None
     mode: Annotated[Literal["buffered", "callback", "tunnel"], _one_of(["buffered", "callback", "tunnel"])] = "callback"
     callback_socket: Annotated[Literal["keep", "each"], _one_of(["keep", "each"])] = "keep"

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dialback_invoker.deploy.inspect import BridgeInspector, Inspected
 from dialback_invoker.errors import ConfigError
 from dialback_invoker.function_config import CONFIG_FILE, FunctionConfig
-from dialback_invoker.launchers.base import AllowedUrl, Launcher
+from dialback_invoker.launchers.base import AllowedUrl, Launcher, WorkerPython
 from dialback_invoker.launchers.docker_container import CALLBACK_URL, RECEIVER
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.paths import DataFolder, RunFolder, from_os_error
@@ -24,6 +24,7 @@ from dialback_invoker.settings import InvokerSettings
 
 if TYPE_CHECKING:
     from dialback_invoker.launchers.docker import DockerLauncher
+    from dialback_invoker.launchers.docker_environments import ContainerEnvironments
 
 ALLOW = (AllowedUrl("unix", path=RECEIVER),)
 
@@ -84,19 +85,42 @@ class Launchers:
             return Launching(self._process, *self._receiver)
         return Launching(self._containers(), CALLBACK_URL, ALLOW)
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def provide(self, tree: Path, config: FunctionConfig, tell: Callable[[str], None]) -> bool:
+        """What a function in a container needs is in its image, which is made ready here; False for any other."""
+        if self._process is not None and config.launcher != "docker":
+            return False
+        self._refuse_process(config)
+        await self._environments().provide(tree, config, tell)
+        return True
+
+    async def remove_unused(self, bundles: Collection[str]) -> list[str]:
+        """Removes the images of functions that are not among these any more; their names."""
+        if self._docker is None or not self._docker.site.met:
+            return []
+        trees = [self._data.bundle(each) for each in bundles]
+        return await self._environments().remove_unused(trees)
+
+    def _environments(self) -> ContainerEnvironments:
+        found = self._containers().site.environments
+        assert found is not None
+        return found
+
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         """Implements `deploy.inspect.Inspector`. Raises ConfigError for what this platform does not run."""
+        if self._process is not None and config.launcher != "docker":
+            self._refuse_container_keys(config)
+            return await self._process_inspector.inspect(folder, config, python)
+        self._refuse_process(config)
+        from dialback_invoker.deploy.inspect_container import ContainerInspector
+
+        return await ContainerInspector(self._containers()).inspect(folder, config)
+
+    def _refuse_process(self, config: FunctionConfig) -> None:
         if config.launcher == "process" and self._process is None:
             raise ConfigError(
                 'launcher = "process": this platform runs functions in containers alone; leave the key out',
                 file=CONFIG_FILE,
             )
-        if self._process is not None and config.launcher != "docker":
-            self._refuse_container_keys(config)
-            return await self._process_inspector.inspect(folder, config)
-        from dialback_invoker.deploy.inspect_container import ContainerInspector
-
-        return await ContainerInspector(self._containers()).inspect(folder, config)
 
     def _refuse_container_keys(self, config: FunctionConfig) -> None:
         """A wish that would not be granted is an error, never ignored."""
@@ -114,6 +138,7 @@ class Launchers:
             # Late, because the engine's package is not needed by a platform that runs no containers.
             from dialback_invoker.launchers.docker import DockerLauncher
             from dialback_invoker.launchers.docker_engine import Engine
+            from dialback_invoker.launchers.docker_environments import ContainerEnvironments
             from dialback_invoker.launchers.docker_images import WorkerImage, checkout
             from dialback_invoker.launchers.docker_site import Site
 
@@ -126,6 +151,7 @@ class Launchers:
                 image=WorkerImage(engine, self._settings.worker_image, checkout()),
             )
             self._docker = DockerLauncher(site)
+            site.environments = ContainerEnvironments(engine, site.image, site.platform, self._docker.python_version)
         return self._docker
 
 

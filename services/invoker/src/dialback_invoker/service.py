@@ -19,6 +19,8 @@ from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.detail_budget import DetailBudget
 from dialback_invoker.dispatch import Dispatch
+from dialback_invoker.environments.builder import BuildLimits
+from dialback_invoker.environments.environments import Environments
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
 from dialback_invoker.launchers.environment import COMMAND
@@ -34,6 +36,7 @@ from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
 from dialback_invoker.secret_files import ensure_key
 from dialback_invoker.settings import InvokerSettings, TcpAddress
+from dialback_invoker.store.port import Retention
 from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.tickets import Tickets
 from dialback_invoker.trace import Invocation
@@ -103,7 +106,7 @@ class InvokerService:
         self.run.receiver_socket.unlink(missing_ok=True)
         self.run.link_socket.unlink(missing_ok=True)
 
-        store = await SqliteStore.open(self.data.database)
+        store = await SqliteStore.open(self.data.database, Retention(deployments=self.settings.keep_deployments))
         self._undo.append(store.close)
         self._recorder = Recorder(store)
         self._details = DetailBudget()
@@ -123,7 +126,16 @@ class InvokerService:
         self._tickets = Tickets()
         self._receiver = Receiver(pending, budget=self._budget)
         self._launchers.dial(*await self._open_receiver())
-        self._pools = Pools(self.data, self._launchers.launching, on_log=self._on_log, on_change=self._on_worker)
+        limits = BuildLimits(settings.build_seconds, settings.build_bytes)
+        self._environments = Environments(self.data.environments, limits=limits)
+        self._pools = Pools(
+            self.data,
+            self._launchers.launching,
+            on_log=self._on_log,
+            on_change=self._on_worker,
+            python_of=self._environments.python_of,
+            on_gone=self._on_pool_gone,
+        )
         self.registry.listen(
             on_activate=self._on_activate,
             on_remove=self._pools.retire,
@@ -184,7 +196,16 @@ class InvokerService:
                 raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
 
     async def _start_control(self, store: SqliteStore) -> None:
-        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=self._launchers)
+        self._deployer = deployer = Deployer(
+            data=self.data,
+            store=store,
+            registry=self.registry,
+            inspector=self._launchers,
+            environments=self._environments,
+            running=lambda: self._pools.deployments,
+            elsewhere=self._launchers,
+        )
+        self._undo.append(deployer.close)
         await deployer.load()
         token = await ControlToken.load(self.data.control_token, store)
         self.view = View(
@@ -278,6 +299,9 @@ class InvokerService:
     def _on_worker(self, worker: Worker) -> None:
         if worker.state is State.DEAD:
             self._receiver.drop_worker(worker.id)
+
+    def _on_pool_gone(self) -> None:
+        self._deployer.collector.soon()
 
     def _on_log(self, line: LogLine) -> None:
         self._logs.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Final
 
 from aiohttp import web
 
@@ -11,10 +10,8 @@ from dialback_invoker.control import models
 from dialback_invoker.control.functions import known_function
 from dialback_invoker.control.ports import Services
 from dialback_invoker.control.requests import read_query
-from dialback_invoker.control.routing import Route
+from dialback_invoker.control.routing import NDJSON, Route
 from dialback_invoker.store.port import LogLine
-
-NDJSON: Final = "application/x-ndjson"
 
 
 def log_routes(services: Services) -> list[Route]:

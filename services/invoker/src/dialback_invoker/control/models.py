@@ -89,6 +89,16 @@ class Removed(_Answer):
     removed: bool = True
 
 
+class Environment(_Answer):
+    """What a deployment's dependencies were installed into."""
+
+    key: Annotated[str, Field(description="a hash over what is in it; equal deployments share one")]
+    python: Annotated[str | None, Field(description="for example 3.12.4; null when the environment is gone")]
+    source: Annotated[str | None, Field(description="the file that says what is in it; empty: a chosen Python alone")]
+    packages: Annotated[dict[str, str], Field(description="names and versions")]
+    size: Annotated[int | None, Field(description="bytes")]
+
+
 class Deployed(_Answer):
     """What a deploy came to."""
 
@@ -98,6 +108,32 @@ class Deployed(_Answer):
     entry: str
     urls: list[str]
     unchanged: Annotated[bool, Field(description="the same content was active already; nothing was done")]
+    environment: Annotated[Environment | None, Field(description="null: the platform's own Python")] = None
+
+
+class DeployEvent(_Answer):
+    """One line of a deploy that is watched.
+
+    progress: the installer said `text`. waiting: nothing new for a second. deployed: it is live. failed: it is not,
+    and what ran before still does; `status` is what would have been the answer's.
+    """
+
+    event: Literal["progress", "waiting", "deployed", "failed"]
+    text: str | None = None
+    deployed: Deployed | None = None
+    status: int | None = None
+    error: ErrorBody | None = None
+
+
+class RollbackRequest(_Request):
+    """Which deployment is to serve again."""
+
+    deployment: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=64, description="its id, or the beginning of it; null: the one before the active"
+        ),
+    ] = None
 
 
 class Deployment(_Answer):
@@ -111,10 +147,13 @@ class Deployment(_Answer):
     bundle: Annotated[str, Field(description="SHA-256 of the content")]
     created_at: Annotated[float, Field(description="Unix seconds")]
     active: bool
+    running: Annotated[bool, Field(description="it has workers")]
+    size: Annotated[int, Field(description="bytes of its code; 0 when an earlier version of Dialback stored it")]
+    environment: Annotated[Environment | None, Field(description="null: the platform's own Python")]
 
 
 class Deployments(_Answer):
-    """All versions of a function, newest first."""
+    """Versions of one function or of all, those of a function together, newest first."""
 
     deployments: list[Deployment]
 

@@ -22,8 +22,8 @@ from typing import Any, Final, Literal
 
 import tomllib
 
-from dialback_invoker.environments.requirements_txt import Place, read_requirements_txt
-from dialback_invoker.environments.tree_files import LocalFiles, read_text
+from dialback_invoker.environments.requirements_txt import read_requirements_txt
+from dialback_invoker.environments.tree_files import LocalFiles, Place, read_text
 from dialback_invoker.errors import RequirementsError
 
 Kind = Literal["requirements.txt", "pyproject.toml", "uv.lock", "script"]

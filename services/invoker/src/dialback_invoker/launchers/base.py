@@ -33,6 +33,17 @@ class AllowedUrl:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerPython:
+    """A function's own Python, with its packages, and how it gets at the bridge."""
+
+    executable: Path
+    version: str
+    """``3.12.4``"""
+    bridge: Path
+    """Folder that it runs: ``python FOLDER worker``."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """What to run: the same for every worker of a deployment."""
 
@@ -57,6 +68,8 @@ class WorkerSpec:
     sandbox: str | None = None
     """A runtime of the container engine, such as ``runsc``."""
     cpus: float = 1.0
+    python: WorkerPython | None = None
+    """None: the platform's own. For launchers whose workers run on this machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Literal
 
 from dialback_invoker.errors import DialbackError
 from dialback_invoker.launchers import environment
-from dialback_invoker.launchers.base import LogLine, WorkerControl, WorkerSpec
+from dialback_invoker.launchers.base import LaunchFailed, LogLine, WorkerControl, WorkerSpec
 from dialback_invoker.launchers.docker_container import CODE_PLACE, DOOR_PLACE
 from dialback_invoker.launchers.docker_door import ended
 from dialback_invoker.launchers.docker_engine import EngineUnavailable
@@ -25,6 +26,7 @@ from dialback_invoker.launchers.docker_launch import Launch, Program, Started
 from dialback_invoker.launchers.docker_site import Site
 from dialback_invoker.launchers.docker_worker import ContainerWorker
 
+_SAY_VERSION = "import platform; print(platform.python_version())"
 WORKER_ARGUMENTS = ("-P", "-s", "-u", "-m", "dialback_bridge", "worker")
 
 
@@ -44,6 +46,7 @@ class DockerLauncher:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self._python = ("", "")
 
     @property
     def memory_enforcement(self) -> Literal["cgroup"]:
@@ -75,6 +78,19 @@ class DockerLauncher:
         """Removes the folder of a worker that never ran."""
         await self.site.remove_folder(worker_id)
 
+    async def python_version(self) -> str:
+        """Of the interpreter in the workers' image. Raises LaunchFailed."""
+        identity = await self.site.image.identity()
+        if self._python[0] != identity:
+            with tempfile.TemporaryDirectory(dir=self.site.folder("").parent) as nothing:
+                spec = WorkerSpec("python-version", "", Path(nothing), "")
+                try:
+                    ran = await self.run_once(spec, ["-c", _SAY_VERSION], {}, 10.0)
+                except TimeoutError:
+                    raise LaunchFailed(f"the interpreter of {self.site.image.name} does not answer") from None
+            self._python = (identity, ran.out.decode("utf-8", "replace").strip())
+        return self._python[1]
+
     async def close(self) -> None:
         """After the last worker's `dispose`."""
         await self.site.close()
@@ -98,6 +114,7 @@ class DockerLauncher:
         finally:
             await self.site.see_through(launch.undo())
             await self.site.remove_folder(name)
+            self.site.leave(spec.bundle)
 
     async def _ran(self, started: Started) -> Ran:
         tails = {name: Tail(handle) for name, handle in started.outputs.items()}

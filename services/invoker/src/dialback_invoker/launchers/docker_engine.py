@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -27,6 +29,11 @@ CALL_SECONDS = 20.0
 BUILD_SECONDS = 600.0
 """The longest silence of a build."""
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_NOISE = re.compile(r"Step \d+/\d+ : | ---> |Removing intermediate container |Successfully (built|tagged) ")
+"""What the engine's builder says of itself."""
 
 
 class EngineFailed(LaunchFailed):
@@ -263,6 +270,11 @@ class Engine:
 
         return await self.run(work)
 
+    async def image_id(self, image: str) -> str:
+        """What names its content. Raises Missing."""
+        found: str = await self.run(lambda: str(self._connected().inspect_image(image)["Id"]))
+        return found
+
     async def images(self, label: str) -> list[str]:
         """Names of all images with that label."""
         found: list[str] = await self.run(
@@ -286,14 +298,37 @@ class Engine:
 
         await self.run(work)
 
-    async def build(self, context: bytes, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """Builds an image from a tar archive. Raises EngineFailed with the end of the build's output."""
-        await self.run(self._build, context, tag, arguments, labels)
+    async def build(
+        self,
+        context: bytes,
+        tag: str,
+        arguments: Mapping[str, str],
+        labels: Mapping[str, str],
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Builds an image from a tar archive; ``tell`` gets each line that the build says, on the loop's thread.
+        Raises EngineFailed with the end of what was said.
+        """
+        loop = asyncio.get_running_loop()
 
-    def _build(self, context: bytes, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        def on_line(line: str) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+                loop.call_soon_threadsafe(tell, line)
+
+        await self.run(self._build, context, tag, arguments, labels, on_line)
+
+    def _build(
+        self,
+        context: bytes,
+        tag: str,
+        arguments: Mapping[str, str],
+        labels: Mapping[str, str],
+        on_line: Callable[[str], None],
+    ) -> None:
         import io
 
         said: list[str] = []
+        rest = ""
         # The client's own time limit is on silence, and installing may be silent for long.
         client = self._new_client(BUILD_SECONDS)
         try:
@@ -308,9 +343,14 @@ class Engine:
                 decode=True,
             )
             for event in events:
-                said += str(event.get("stream") or event.get("status") or "").splitlines()
+                # A line may come in pieces, each coloured by the engine.
+                *whole, rest = _COLOUR.sub("", rest + str(event.get("stream") or "")).split("\n")
+                lines = [line.rstrip() for line in whole if line.strip() and not _NOISE.match(line)]
+                said += lines
+                for line in lines:
+                    on_line(line)
                 if "error" in event:
-                    tail = "\n".join(line for line in said[-15:] if line.strip())
+                    tail = "\n".join(said[-15:])
                     raise EngineFailed(
                         f"the image {tag} cannot be built: {str(event['error']).strip()}\n{tail}", code="image_failed"
                     )

@@ -49,6 +49,7 @@ class WorkerImage:
         self.name = name
         self._engine = engine
         self._root = root
+        self._identity = ""
         self._ready: asyncio.Task[None] | None = None
 
     async def ensure(self) -> str:
@@ -58,10 +59,18 @@ class WorkerImage:
         await asyncio.shield(self._ready)
         return self.name
 
+    async def identity(self) -> str:
+        """Names its content: another one when it was built anew. Raises EngineFailed."""
+        await self.ensure()
+        if not self._identity:
+            self._identity = await self._engine.image_id(self.name)
+        return self._identity
+
     def forget(self) -> None:
         """The engine has lost it: the next `ensure` looks again."""
         if self._ready is not None and self._ready.done():
             self._ready = None
+            self._identity = ""
 
     async def close(self) -> None:
         """Waits for a build that runs."""

@@ -64,7 +64,7 @@ class Launch:
                 f"for; it has {', '.join(sorted(facts.runtimes))}",
                 code="no_sandbox",
             )
-        image = await self._site.image.ensure()
+        image = await self._site.image_of(self._spec.bundle)
         await self._site.furnish(self._site.folder(self._name), self._spec.bundle)
         self._door.open()
         self._joining = loop.create_task(self._site.join_network(self._spec.function, self._spec.network))
@@ -74,8 +74,10 @@ class Launch:
         try:
             container = await asyncio.shield(self._creating)
         except Missing as error:
-            self._site.image.forget()
-            raise self._site.image.missing() from error
+            self._site.forget_images()
+            if image == self._site.image.name:
+                raise self._site.image.missing() from error
+            raise EngineFailed(f"the image {image} is missing; it is built again", code="image_missing") from error
         await self._engine.start(container)
         self._connection = await self._admitted(container)
         outputs = await docker_door.hand_over(

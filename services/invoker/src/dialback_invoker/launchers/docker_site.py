@@ -20,6 +20,7 @@ from dialback_invoker.launchers import docker_paths
 from dialback_invoker.launchers.base import LaunchFailed
 from dialback_invoker.launchers.docker_container import PLATFORM_LABEL
 from dialback_invoker.launchers.docker_engine import Engine, EngineFacts, EngineFailed
+from dialback_invoker.launchers.docker_environments import ContainerEnvironments
 from dialback_invoker.launchers.docker_images import WorkerImage
 from dialback_invoker.launchers.docker_networks import NONE, Networks
 from dialback_invoker.launchers.docker_paths import HostPaths
@@ -42,6 +43,8 @@ class Site:
         self.image = image
         self.platform = platform
         self._doors = doors
+        self.environments: ContainerEnvironments | None = None
+        """None: every function runs in the workers' image."""
         self._open_receiver = receiver
         self._receiver = Path()
         self.container_labels = {PLATFORM_LABEL: platform}
@@ -101,6 +104,11 @@ class Site:
                 "com.docker.compose.config-hash": "worker",
             }
 
+    @property
+    def met(self) -> bool:
+        """Whether the engine has ever answered."""
+        return self._facts is not None
+
     async def sweep(self) -> int:
         """Removes every container and network that bears our label; how many. Raises EngineFailed."""
         label = f"{PLATFORM_LABEL}={self.platform}"
@@ -119,6 +127,8 @@ class Site:
         if self._cleaning:
             await asyncio.wait(self._cleaning)
         await self.image.close()
+        if self.environments is not None:
+            await self.environments.close()
         await self._reaper.close()
         if self._facts is not None:
             with suppress(EngineFailed):
@@ -127,6 +137,18 @@ class Site:
         await asyncio.to_thread(shutil.rmtree, self._doors, ignore_errors=True)
 
     # one container's places
+
+    async def image_of(self, bundle: Path) -> str:
+        """The image in which that code runs. Raises LaunchFailed."""
+        if self.environments is None:
+            return await self.image.ensure()
+        return await self.environments.image_of(bundle)
+
+    def forget_images(self) -> None:
+        """The engine has lost one."""
+        self.image.forget()
+        if self.environments is not None:
+            self.environments.forget()
 
     def folder(self, name: str) -> Path:
         """The folder of sockets that is mounted into that container."""
@@ -144,6 +166,12 @@ class Site:
         except OSError as error:
             raise LaunchFailed(f"cannot make the worker's folder {folder}: {error.strerror or error}") from error
         return folder
+
+    def leave(self, bundle: Path) -> None:
+        """Nothing will run from that folder again."""
+        self._readable.discard(bundle)
+        if self.environments is not None:
+            self.environments.leave(bundle)
 
     async def furnish(self, folder: Path, bundle: Path) -> None:
         """Makes sockets and code usable for the container's user. Raises LaunchFailed."""

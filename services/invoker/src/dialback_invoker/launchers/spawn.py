@@ -59,7 +59,7 @@ def spawn(command: Sequence[str], folder: Path, spec: WorkerSpec, control: Worke
         err_read, err_write = _pipe(opened)
         env = environment.environment(spec, control.worker_id, code, folder / "tmp")
         popen = subprocess.Popen(
-            list(command),
+            environment.command(spec, command),
             cwd=code,
             env=environment.with_descriptors(env, control_read, log_write),
             stdin=subprocess.DEVNULL,

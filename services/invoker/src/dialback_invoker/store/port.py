@@ -41,8 +41,8 @@ class Retention:
     """seconds"""
     log_lines: int = 10_000
     """per function"""
-    deployments: int = 20
-    """per function, the active one not counted"""
+    deployments: int = 10
+    """per function, the active one among them; see `Store.prune_deployments`"""
 
 
 class Store(Protocol):
@@ -64,8 +64,24 @@ class Store(Protocol):
         """Forget a function, its deployments and its logs; False when there was none. Invocations stay."""
         ...
 
+    async def activate(self, deployment: Deployment) -> None:
+        """Make a stored deployment its function's active one, with the environment that it has now. Raises NotFound
+        when it is stored no more.
+        """
+        ...
+
+    async def prune_deployments(self, running: Collection[str]) -> list[str]:
+        """Forget all but the newest deployments of each function, as many as the retention says; never the active
+        one, nor one of ``running``. Returns the ids of the forgotten.
+        """
+        ...
+
     async def bundles_in_use(self) -> set[str]:
         """Content hashes of all stored deployments."""
+        ...
+
+    async def environments_in_use(self) -> set[str]:
+        """Keys of the environments of all stored deployments."""
         ...
 
     async def add_invocations(self, traces: Sequence[Trace]) -> None:
