@@ -30,7 +30,8 @@ up: ## the platform in containers, by docker compose; make down ends it
 	@deploy/compose up --build $(ARGS)
 
 down: ## end the platform in containers; its data stays, ARGS=--volumes removes it
-	@deploy/compose down --remove-orphans $(ARGS)
+	@deploy/compose down $(ARGS)
+	@deploy/compose down --remove-orphans $(ARGS) 2>/dev/null # what a killed invoker left
 
 test: $(STAMP) ## the whole test suite, with coverage
 	@$(BIN)/python tests/run.py $(PYTEST_FLAGS)
