@@ -3,7 +3,7 @@
     python tests/run.py [PYTEST ARGUMENTS ...]
 
 Branch coverage must be 100 % for the wire and 90 % for every other package. Whatever is skipped is said at the end, and
-is a failure where CI is set.
+is a failure where CI is set. Without a Docker Engine nothing of containers is tested, and that code is not counted.
 """
 
 import json
@@ -23,6 +23,9 @@ LEAST = {
 }
 
 
+NEEDS_AN_ENGINE = ("/launchers/docker", "/deploy/inspect_container.py")
+
+
 def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     python = sys.executable
@@ -36,21 +39,40 @@ def main(arguments: list[str]) -> int:
         subprocess.call([python, "-m", "coverage", "combine", "--quiet"])
         report = Path(folder) / "coverage.json"
         subprocess.call([python, "-m", "coverage", "json", "--quiet", "-o", str(report)])
-        missed = coverage_missed(json.loads(report.read_text()))
+        engine = engine_answers()
+        missed = coverage_missed(json.loads(report.read_text()), () if engine else NEEDS_AN_ENGINE)
     outside = subprocess.call([python, "-m", "pytest", "-q", "-m", "system or browser", "--durations=10"])
+    if not engine:
+        print("NOT TESTED: functions in containers, for no Docker Engine answers (set DOCKER_HOST, or start one)")
     for line in missed:
         print(f"coverage: {line}")
     return inside or outside or (1 if missed else 0)
 
 
-def coverage_missed(report: dict[str, dict[str, dict[str, dict[str, int]]]]) -> list[str]:
+def engine_answers() -> bool:
+    """Whether there is a Docker Engine to test with."""
+    import docker
+    import docker.errors
+
+    asking = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="1.41", timeout=10)
+    try:
+        return bool(asking.ping())
+    except (docker.errors.DockerException, OSError):
+        return False
+    finally:
+        asking.close()
+
+
+def coverage_missed(
+    report: dict[str, dict[str, dict[str, dict[str, int]]]], left_out: tuple[str, ...] = ()
+) -> list[str]:
     """Prints each package's branch coverage; returns what falls short."""
     missed = []
     for package, least in LEAST.items():
         covered = total = 0
         lines = []
         for name, file in sorted(report["files"].items()):
-            if f"/src/{package}/" not in name:
+            if f"/src/{package}/" not in name or any(part in name for part in left_out):
                 continue
             summary = file["summary"]
             covered += summary["covered_lines"] + summary["covered_branches"]

@@ -47,6 +47,7 @@ def main() -> None:
     try:
         connection.connect(DOOR)
     except OSError as error:
+        connection.close()
         raise SystemExit(f"dialback: the platform's socket {DOOR} cannot be reached: {error.strerror}") from None
     given, handles = receive(connection)
     arguments, folder, environment = given["arguments"], given["folder"], given["environment"]

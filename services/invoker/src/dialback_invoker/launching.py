@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dialback_invoker.deploy.inspect import BridgeInspector, Inspected
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.errors import ConfigError
 from dialback_invoker.function_config import CONFIG_FILE, FunctionConfig
 from dialback_invoker.launchers.base import AllowedUrl, Launcher, WorkerPython
@@ -84,6 +85,11 @@ class Launchers:
         if self._process is not None and config.launcher != "docker":
             return Launching(self._process, *self._receiver)
         return Launching(self._containers(), CALLBACK_URL, ALLOW)
+
+    def prepare(self, deployment: Deployment) -> None:
+        """It serves from now on: its image is looked for, and built if it is not there any more."""
+        if self._process is None or deployment.config.launcher == "docker":
+            self._containers().site.prepare(self._data.bundle(deployment.bundle))
 
     async def provide(self, tree: Path, config: FunctionConfig, tell: Callable[[str], None]) -> bool:
         """What a function in a container needs is in its image, which is made ready here; False for any other."""

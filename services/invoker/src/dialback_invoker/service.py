@@ -292,6 +292,7 @@ class InvokerService:
     # --- what is told -------------------------------------------------------------------------------------------------
 
     def _on_activate(self, old: Deployment | None, new: Deployment) -> None:
+        self._launchers.prepare(new)
         self._pools.activate(new)
         if old is not None:
             self._pools.retire(old)

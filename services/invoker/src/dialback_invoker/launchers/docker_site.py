@@ -16,10 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dialback_invoker.errors import DialbackError
 from dialback_invoker.launchers import docker_paths
 from dialback_invoker.launchers.base import LaunchFailed
 from dialback_invoker.launchers.docker_container import PLATFORM_LABEL
-from dialback_invoker.launchers.docker_engine import Engine, EngineFacts, EngineFailed
+from dialback_invoker.launchers.docker_engine import Engine, EngineFacts, EngineFailed, EngineUnavailable
 from dialback_invoker.launchers.docker_environments import ContainerEnvironments
 from dialback_invoker.launchers.docker_images import WorkerImage
 from dialback_invoker.launchers.docker_networks import NONE, Networks
@@ -55,7 +56,7 @@ class Site:
         self._facts: EngineFacts | None = None
         self._readable: set[Path] = set()
         self._met = asyncio.Lock()
-        self._cleaning: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
 
     # life
@@ -124,8 +125,8 @@ class Site:
         """After the last worker's `dispose`: nothing of ours is left at the engine, if it can be asked."""
         if self._starting is not None:
             await asyncio.wait([self._starting])
-        if self._cleaning:
-            await asyncio.wait(self._cleaning)
+        if self._background:
+            await asyncio.wait(self._background)
         await self.image.close()
         if self.environments is not None:
             await self.environments.close()
@@ -143,6 +144,22 @@ class Site:
         if self.environments is None:
             return await self.image.ensure()
         return await self.environments.image_of(bundle)
+
+    def prepare(self, bundle: Path) -> None:
+        """Has the image of that code ready before anybody asks, behind the caller's back: after an upgrade of the
+        bridge all of them are built anew.
+        """
+        task = asyncio.get_running_loop().create_task(self._prepare(bundle))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _prepare(self, bundle: Path) -> None:
+        try:
+            await self.image_of(bundle)
+        except EngineUnavailable:
+            pass  # said at the start
+        except DialbackError as error:
+            log.warning("a function in containers cannot start: %s", error)
 
     def forget_images(self) -> None:
         """The engine has lost one."""
@@ -210,8 +227,8 @@ class Site:
         needs, for behind it a client waits for its verdict.
         """
         task = asyncio.get_running_loop().create_task(work)
-        self._cleaning.add(task)
-        task.add_done_callback(self._cleaning.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
         await asyncio.wait([task], timeout=CLEANING_SECONDS)
 
     async def remove_folder(self, name: str) -> None:
