@@ -5,12 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PACKAGES := services/bridge services/invoker services/edge services/cli
 PYTEST_FLAGS ?=
+# Examples whose dependencies have to be installed first: the platform does not wait for them.
+LATER := $(patsubst %/requirements.txt,%,$(wildcard examples/*/requirements.txt))
+EXAMPLES := $(filter-out $(LATER),$(patsubst %/README.md,%,$(wildcard examples/*/README.md)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test lint bench lock clean
+.PHONY: help setup run up down test lint bench lock screenshots clean
 
 help: ## what can be asked for
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything in it
 
@@ -24,7 +27,7 @@ $(STAMP): requirements/uv.txt requirements/dev.txt $(PACKAGES:%=%/pyproject.toml
 	@touch $@
 
 run: $(STAMP) ## start the platform with the examples, print the page's URL
-	@./dialback up examples/*/ $(ARGS)
+	@./dialback up $(EXAMPLES) $(LATER:%=--later %) $(ARGS)
 
 up: ## the platform in containers, by docker compose; make down ends it
 	@deploy/compose up --build $(ARGS)
@@ -50,6 +53,9 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 lock: $(STAMP) ## compile requirements/*.in to hashed locks
 	@for f in uv build run dev; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt; done
 	@for f in edge invoker worker; do $(LOCK) -c requirements/run.txt requirements/$$f.in -o requirements/$$f.txt; done
+
+screenshots: $(STAMP) ## take the docs' pictures of the page again (needs Chromium)
+	@$(BIN)/python docs/make_screenshots.py
 
 clean: ## remove what setup and the tools made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

@@ -134,6 +134,9 @@ class FakePlatform:
     deploy_events: list[dict[str, Any]] = field(default_factory=list)
     log_lines: list[dict[str, Any]] = field(default_factory=list)
     tickets: dict[str, str] = field(default_factory=dict)
+    replay: list[tuple[str, dict[str, Any]]] | None = None
+    """The events of a replay; None: it is refused."""
+    replays: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def start(self) -> None:
         started = threading.Event()
@@ -193,6 +196,7 @@ class FakePlatform:
         app.router.add_get("/v1/workers", self._workers)
         app.router.add_get("/v1/invocations", self._invocations)
         app.router.add_get("/v1/invocations/{id}", self._trace)
+        app.router.add_post("/v1/invocations/{id}/replay", self._replay)
         app.router.add_post("/v1/tickets", self._ticket)
         return app
 
@@ -258,6 +262,16 @@ class FakePlatform:
     async def _invocations(self, _: web.Request) -> web.Response:
         keys = ("id", "function", "mode", "method", "path", "received_at", "worker", "bytes_out")
         return web.json_response({"invocations": [{key: TRACE[key] for key in keys} | {"verdict": None}]})
+
+    async def _replay(self, request: web.Request) -> web.StreamResponse:
+        self.replays.append((request.match_info["id"], await request.json()))
+        if self.replay is None:
+            return fault(409, "body_not_kept", "the body of this request was not kept")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for name, data in self.replay:
+            await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+        return response
 
     async def _trace(self, request: web.Request) -> web.Response:
         if request.match_info["id"] not in ("last", ID):

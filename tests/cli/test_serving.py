@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +39,7 @@ class Services:
         self.cancelled = False
         self.code = 0
         self.stays = False
+        self.goes_on_until: threading.Event | None = None
         self.ready = Ready(platform.public_url, platform.control_url, TOKEN, "process", "cgroup")
 
     async def run(self, settings: Settings, ready: Announce) -> int:
@@ -62,6 +64,8 @@ class Services:
         self.running = read_running(self.data_dir)
         # Only then may anything else be written to standard output; nobody reads a test's.
         assert await self.announced is False
+        if self.goes_on_until is not None:
+            await asyncio.to_thread(self.goes_on_until.wait, 10)
 
 
 @pytest.fixture
@@ -319,3 +323,48 @@ def test_help_loads_nothing_heavy() -> None:
 def test_the_composition_is_found_by_name(services: Services) -> None:
     serving = importlib.import_module("dialback.serving")
     assert serving.service("edge") == services.run
+
+
+def test_what_is_for_later_is_deployed_behind_the_banner(run: Run, services: Services, function: Path) -> None:
+    result = run("up", "--later", str(function))
+    assert result.exit_code == 0
+    assert [name for name, *_ in services.platform.uploads] == ["hello"]
+    assert "Dialback is ready" in result.stdout
+    assert result.stderr == f"deployed hello   {services.platform.public_url}/@hello/\n"
+
+
+def test_what_fails_later_is_said_and_stops_nothing(
+    run: Run, services: Services, function: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dialback import serving
+
+    second = function.with_name("second")
+    second.mkdir()
+    (second / "app.py").write_text("app = 1")
+    services.platform.answer = lambda request: (
+        fault(422, "import_failed", "no such module") if "hello" in request.path and request.method == "POST" else None
+    )
+    services.goes_on_until = threading.Event()
+    said = serving.print_note
+
+    def note(message: str) -> None:
+        said(message)
+        if message.startswith("deployed second"):
+            services.goes_on_until.set()
+
+    monkeypatch.setattr(serving, "print_note", note)
+    result = run("up", "--later", str(function), "--later", str(second))
+    assert (result.exit_code, services.goes_on_until.is_set()) == (0, True)
+    first, error, *_ = result.stderr.splitlines()
+    assert first == "hello was not deployed, the platform goes on:"
+    assert error == "error: no such module"
+
+
+def test_a_platform_that_stops_meanwhile_is_no_news(run: Run, services: Services, function: Path) -> None:
+    services.ready = Ready(services.platform.public_url, services.platform.control_url, TOKEN)
+    services.platform.answer = lambda request: request.transport.abort() if request.method == "POST" else None
+    assert (run("up", "--later", str(function)).stderr) == ""
+
+
+def test_later_is_no_way_to_deploy_twins(run: Run, services: Services, function: Path) -> None:
+    assert "are both named hello" in run("up", str(function), "--later", str(function)).stderr

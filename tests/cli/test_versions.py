@@ -121,4 +121,5 @@ def test_a_terminal_gets_the_last_line_beside_its_spinner() -> None:
     told(" + rich==14.0")
     told(None)
     assert progress.tasks[0].description == "chat: + rich==14.0"
+    assert len(progress.columns) == 2
     assert out.getvalue() == ""

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+import tomllib
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PLATFORM = os.environ.get("DIALBACK_EXAMPLES_URL", "")
@@ -30,7 +31,7 @@ def serving(folder: str) -> Iterator[str]:
     if PLATFORM:
         yield _on_platform(folder)
         return
-    command = [sys.executable, "-m", "uvicorn", "app:app", "--app-dir", str(EXAMPLES / folder), "--port", "0"]
+    command = [sys.executable, "-m", "uvicorn", entry_of(folder), "--app-dir", str(EXAMPLES / folder), "--port", "0"]
     command += ["--no-access-log", "--timeout-graceful-shutdown", "1"]
     clean = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=clean)
@@ -51,6 +52,12 @@ def serving(folder: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+def entry_of(folder: str) -> str:
+    """What serves in that folder, as its dialback.toml says it."""
+    config = EXAMPLES / folder / "dialback.toml"
+    return str((tomllib.loads(config.read_text()) if config.exists() else {}).get("entry", "app:app"))
 
 
 @pytest.fixture(scope="session")

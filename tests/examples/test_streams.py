@@ -92,3 +92,31 @@ def test_the_answer_is_there_before_the_work_is_done(client) -> None:
 
 def test_methods_that_an_example_does_not_have_are_refused(client) -> None:
     assert client("background").request("DELETE", "/").headers["allow"] == "GET, POST, HEAD"
+
+
+def test_flask_streams_its_report_row_by_row(client) -> None:
+    response = client("flask").get("/?rows=3")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    head, *rows, end = [chunk.data.decode() for chunk in response.chunks]
+    assert 'href="/@flask/events?rows=3"' in head
+    assert rows == [f"<tr><td>{number}</td><td>{number * number}</td></tr>\n" for number in (1, 2, 3)]
+    assert end == "</table></html>\n"
+    assert response.chunks[0].at < response.chunks[-1].at - 0.15
+
+
+def test_flask_sends_events_too(client) -> None:
+    response = client("flask").get("/events?rows=2")
+    assert response.headers["content-type"] == "text/event-stream"
+    assert response.text == 'data: {"number": 1, "square": 1}\n\ndata: {"number": 2, "square": 4}\n\n'
+
+
+def test_flask_stops_its_query_when_the_client_leaves(client, capsys) -> None:
+    with client("flask").stream("GET", "/?rows=1000") as response:
+        assert response.read_chunk()
+        response.leave()
+        assert response.wait_over() == "cancelled"
+    assert " of 1000 rows were made" in capsys.readouterr().out
+
+
+def test_flask_refuses_nonsense(client) -> None:
+    assert client("flask").get("/?rows=many").status == 400

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -111,6 +112,9 @@ class Platform:
             "XDG_RUNTIME_DIR": str(self.root / "run"),
             "DIALBACK_DATA_DIR": str(self.data),
             "LANG": "C.UTF-8",
+            # Functions with dependencies: one cache for all tests, and the package index that this machine names.
+            "UV_CACHE_DIR": str(Path.home() / ".cache/uv"),
+            **{name: value for name, value in os.environ.items() if name.startswith("UV_")},
             **{
                 name: os.environ[name]
                 for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "DOCKER_HOST")
@@ -140,9 +144,13 @@ class Platform:
         return self.edge.stop(), self.invoker.stop()
 
     def destroy(self) -> None:
-        if self.launcher == "docker" and hasattr(self, "edge"):
-            # What is killed leaves its containers to a next start that does not come.
-            self.stop()
+        if self.launcher == "docker" and hasattr(self, "invoker") and self.invoker.process.poll() is None:
+            # What is killed leaves its containers to a next start that does not come. The second signal: at once.
+            for _ in range(2):
+                self.invoker.signal(signal.SIGTERM)
+                select.poll().poll(100)
+            with suppress(subprocess.TimeoutExpired):
+                self.invoker.wait()
         for name in ("edge", "invoker"):
             service = getattr(self, name, None)
             if service is not None:
@@ -246,8 +254,9 @@ class Platform:
     def progress(self, tag: str) -> int:
         path = self.evidence / f"{tag}.progress"
         if self.launcher == "docker":
-            found = self._progress.setdefault(tag, self._inside(f"{tag}.progress"))
-            path = next((each for each in found if each.exists()), path)
+            if tag not in self._progress:
+                self._progress[tag] = self._inside(f"{tag}.progress")
+            path = next((each for each in self._progress[tag] if each.exists()), path)
         try:
             return int(path.read_text() or "0")
         except FileNotFoundError:

@@ -88,7 +88,11 @@ def test_what_would_break_the_framing_is_refused(item: Any, error: type[Exceptio
 async def test_a_stream_of_events_may_say_when_to_come_back() -> None:
     stream = event_stream(["a", None, "b"], retry=3000)
     assert b"".join(await collect(stream)) == b"retry: 3000\n\ndata: a\n\ndata: b\n\n"
-    assert dict(stream.headers) == {"content-type": "text/event-stream", "cache-control": "no-cache, no-transform"}
+    assert dict(stream.headers) == {
+        "content-type": "text/event-stream",
+        "cache-control": "no-cache, no-transform",
+        "x-accel-buffering": "no",
+    }
 
 
 async def test_heartbeats_come_in_silence_and_between_events() -> None:
@@ -291,6 +295,20 @@ async def test_each_value_is_a_line() -> None:
     assert b"".join(await collect(stream)).decode() == '{"a":"é\\n"}\n1\n"x"\n'
     assert stream.headers["content-type"] == "application/x-ndjson"
     assert stream.headers["cache-control"] == "no-cache, no-transform"
+
+
+@pytest.mark.parametrize("make", [event_stream, json_lines, merge], ids=lambda each: each.__name__)
+async def test_a_source_that_its_own_code_cancels_has_failed_and_not_ended(make: Any) -> None:
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        task = asyncio.create_task(asyncio.sleep(BOUND))
+        task.cancel()
+        await task
+
+    seen: list[Any] = []
+    with pytest.raises(RuntimeError, match="the source was cancelled by its own code"):
+        await into(seen, make(source()))
+    assert seen[0] in (1, b"1\n", b"data: 1\n\n")
 
 
 def test_a_failing_source_of_lines_cuts_the_response_off() -> None:

@@ -49,7 +49,7 @@ async def test_dependencies_are_installed_once_for_the_containers_own_python(
     config = FunctionConfig()
     try:
         await within(environments.provide(tree, config, said.append), 120)
-        assert any(SMALL.partition("==")[0] in line for line in said)
+        assert said[0] == "installing requirements.txt into an image for containers"
         assert not any("\x1b" in line or line.startswith("Step") for line in said)
         (name,) = images(containers)
         again: list[str] = []

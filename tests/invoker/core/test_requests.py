@@ -100,7 +100,8 @@ async def test_a_failure_that_the_bridge_reports_is_the_clients_status(stage: St
         answer = await client.rest()
     assert (status(answer), error(answer)) == (500, "handler_error")
     await puppet.respond(given)
-    assert (await stage.trace(given.id))["code"] == "SH"
+    trace = await stage.trace(given.id)
+    assert (trace["code"], trace["cause"]) == ("FH", "function")
 
 
 async def test_an_answer_without_a_code_or_status_is_still_a_proper_error(stage: Stage) -> None:
@@ -440,8 +441,6 @@ async def test_idle_and_total_truncate(stage: Stage) -> None:
     for name, timeouts in (("idle", {"idle": 0.2}), ("total", {"total": 2.0})):
         await stage.deploy_puppet(name, timeouts=timeouts)
         client, puppet, given = await stage.invoked(f"/@{name}/")
-        if name == "total":
-            assert int(given.headers["lambda-runtime-deadline-ms"]) > 0
         async with dialled(puppet.receiver, given.token) as rogue:
             seen = await rogue.accepted(given.token)
             seen.head()
@@ -452,6 +451,19 @@ async def test_idle_and_total_truncate(stage: Stage) -> None:
         await puppet.respond(given)
         trace = await stage.trace(given.id)
         assert (trace["code"], trace["error"]) == ("sD", f"timeout_{name}")
+
+
+async def test_the_deadline_that_a_function_is_told_is_when_total_fires_however_long_it_waited(stage: Stage) -> None:
+    await stage.deploy_puppet("total", timeouts={"total": 60.0})
+    client, puppet, given = await stage.invoked("/@total/")
+    told = int(given.headers["lambda-runtime-deadline-ms"]) / 1000
+    client.close()
+    await puppet.respond(given)
+    trace = await stage.trace(given.id)
+    marks = {mark["name"]: mark["t"] / 1000 for mark in trace["marks"]}
+    waited = marks["payload_handed"] - marks["admitted"]
+    assert waited > 0.005, "the worker was there at once: this shows nothing"
+    assert told - 60 == pytest.approx(trace["received_at"] + marks["admitted"], abs=waited / 2)
 
 
 async def test_start_holds_a_worker_that_never_polls(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dialback_invoker.environments import bridge_kit, program
-from dialback_invoker.environments.builder import BuildLimits
+from dialback_invoker.environments.builder import BuildLimits, sweep
 from dialback_invoker.environments.environment import RECORD
 from dialback_invoker.environments.environments import Environments
 from dialback_invoker.environments.interpreters import Interpreter
@@ -187,6 +187,29 @@ async def test_the_resolver_says_why_and_nothing_is_left(environments, function)
     assert names(environments.folder) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("greeting==  # oops", "Unexpected end of version specifier"), ("--bogus", "Unexpected '-'")],
+)
+async def test_a_line_that_is_no_requirement_is_named(environments, function, line: str, words: str) -> None:
+    function.write("deps/more.txt", "words\n")
+    function.write("requirements.txt", f"# first\n-r deps/more.txt\n\n{line}\n")
+    with pytest.raises(BuildFailed) as caught:
+        await function.provided(environments)
+    error = caught.value
+    assert words in error.message
+    assert "position" not in error.message
+    assert (error.file, error.line, error.source) == ("requirements.txt", 4, line)
+
+
+async def test_a_line_of_an_included_file_is_told_in_uvs_words(environments, function) -> None:
+    function.write("deps/more.txt", "words==\n")
+    function.write("requirements.txt", "-r deps/more.txt\n")
+    with pytest.raises(BuildFailed, match="Unexpected end of version specifier") as caught:
+        await function.provided(environments)
+    assert (caught.value.file, caught.value.line) == ("requirements.txt", None)
+
+
 async def test_an_old_websockets_is_refused_with_the_reason(environments, function) -> None:
     function.write("requirements.txt", "websockets==11.0\n")
     with pytest.raises(BuildFailed) as caught:
@@ -249,9 +272,9 @@ async def test_an_installation_that_takes_too_long_is_ended_with_all_that_it_sta
     environments_with, function, tmp_path: Path
 ) -> None:
     pids = tmp_path / "pids"
-    text = f'if [ "$1" = pip ]; then sleep 600 & echo $! > {pids}; wait; fi'
-    environments = await environments_with(BuildLimits(seconds=3.0), uv=script(tmp_path / "uv", text))
-    with pytest.raises(BuildTimeout, match="longer than 3 seconds") as caught:
+    text = f'if [ "$1" = pip ]; then setsid sleep 600 & echo $! > {pids}; wait; fi'
+    environments = await environments_with(BuildLimits(seconds=5.0), uv=script(tmp_path / "uv", text))
+    with pytest.raises(BuildTimeout, match="longer than 5 seconds") as caught:
         await function.write("requirements.txt", "x\n").provided(environments)
     assert caught.value.http_status == 504
     assert names(environments.folder) == []
@@ -391,6 +414,27 @@ async def test_what_a_crash_left_does_not_count(environments_with, function) -> 
     assert (await function.provided(again)).usable
 
 
+async def test_a_build_that_outlived_a_crash_is_ended(environments_with) -> None:
+    environments = await environments_with()
+    staging = environments.folder / ".staging-1"
+    (staging / "tmp").mkdir(parents=True)
+    build = subprocess.Popen(
+        ["/bin/sh", "-c", "sleep 600"],
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": f"{staging}/tmp"},
+        start_new_session=True,
+    )
+    other = subprocess.Popen(["sleep", "600"], env={"PATH": "/usr/bin:/bin", "TMPDIR": str(staging.parent)})
+    try:
+        await environments_with()
+        assert await asyncio.to_thread(build.wait, BOUND) == -9
+        assert other.poll() is None
+        assert not staging.exists()
+    finally:
+        for process in (build, other):
+            process.kill()
+            process.wait()
+
+
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PathProblem, match="file cannot be used"):
@@ -433,6 +477,17 @@ async def test_lines_are_told_as_they_come_and_bounded(tmp_path: Path) -> None:
     assert done.code == 0
     assert said[:2] == ["one", "two"]
     assert [len(line) for line in said[2:]] == [4000]
+
+
+async def test_who_holds_the_pipe_open_is_not_waited_for(tmp_path: Path) -> None:
+    staging = tmp_path / "staging"
+    (staging / "tmp").mkdir(parents=True)
+    path = script(tmp_path / "forks", "setsid sleep 600 & echo bye >&2; echo out")()
+    run = program.Program(path, {"PATH": "/usr/bin:/bin", "TMPDIR": f"{staging}/tmp"}).run([], cwd=tmp_path)
+    done = await asyncio.wait_for(run, BOUND)
+    assert (done.code, done.output, done.said) == (0, b"out\n", ("bye",))
+    await asyncio.to_thread(sweep, staging)
+    assert not staging.exists()
 
 
 async def gone(pid: int) -> None:

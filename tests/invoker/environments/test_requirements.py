@@ -249,5 +249,10 @@ def test_a_script_block_that_cannot_be_used_is_refused(tmp_path: Path, text: str
     assert error.line == line
 
 
+def test_a_source_file_in_another_encoding_is_nobodys_mistake(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_bytes("# coding: latin-1\nNAME = 'Ångström'\n".encode("latin-1"))
+    assert find_requirements(tmp_path) is None
+
+
 def test_other_blocks_of_a_script_are_not_ours(tmp_path: Path) -> None:
     assert find_requirements(write(tmp_path, app__py="# /// other\n# x = 1\n# ///\n")) is None

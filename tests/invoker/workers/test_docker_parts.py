@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dialback_invoker.deploy.inspect import BridgeInspector
 from dialback_invoker.errors import ConfigError
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import WorkerSpec
@@ -19,6 +20,7 @@ from dialback_invoker.launchers.docker_images import WorkerImage, checkout, cont
 from dialback_invoker.launchers.docker_paths import HostPaths, find_surroundings, own_container
 from dialback_invoker.launchers.docker_reaper import Reaper
 from dialback_invoker.launchers.docker_site import Site, make_readable
+from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.launching import Launchers, identity
 from dialback_invoker.paths import data_folder, run_folder
 from dialback_invoker.settings import InvokerSettings
@@ -185,8 +187,10 @@ def launchers(tmp_path: Path, launcher: str) -> Launchers:
     async def receiver() -> Path:
         return tmp_path
 
+    run = run_folder(data, {"XDG_RUNTIME_DIR": str(tmp_path)})
+    process = ProcessLauncher(run.root) if launcher == "process" else None
     settings = InvokerSettings(launcher=launcher)  # type: ignore[arg-type]
-    return Launchers(settings, data, run_folder(data, {"XDG_RUNTIME_DIR": str(tmp_path)}), ("true",), receiver)
+    return Launchers(settings, data, run, process, BridgeInspector(), receiver)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`python -m dialback_bridge worker` and `python -m dialback_bridge inspect`."""
+"""`python -m dialback_bridge worker`, `... inspect`, and `... spare`, which becomes one of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ def main(arguments: list[str]) -> int:
     inspect.add_argument("--entry", help="the entry, where it cannot be found by its name")
     inspect.add_argument("--bytecode", action="store_true", help="let what is imported keep its compiled form")
     inspect.add_argument("--watch-stdin", action="store_true", help="end at once when standard input ends")
+    spare = commands.add_parser("spare", help="wait to be told which of the two to be")
+    spare.add_argument("--fd", type=int, required=True, help="the socket on which that is told")
+    spare.add_argument("modules", nargs="*", help="what the function will import")
     options = parser.parse_args(arguments)
+    if options.command == "spare":
+        from .spare import wait
+
+        return main(wait(options.fd, options.modules))
     if options.command == "inspect":
         if options.watch_stdin:
             from .watchdog import watch

@@ -39,6 +39,8 @@ def inspect_function(folder: Path, entry: str | None, bytecode: bool = False) ->
     What user code prints while it is imported, even from C or from a child process, goes to the standard error.
     """
     sys.dont_write_bytecode = not bytecode
+    # A breakpoint() at the top of a module stops in the worker; here nobody could answer it.
+    sys.breakpointhook = lambda *_, **__: None
     real = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr

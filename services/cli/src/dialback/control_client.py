@@ -81,6 +81,26 @@ class ControlClient:
         body = {"function": function, "mode": mode}
         return self._ask(models.Ticket, "POST", "/v1/tickets", json=body).ticket
 
+    def replay(
+        self, invocation: str, deployment: str | None, mode: str | None, headers: dict[str, str]
+    ) -> Iterator[tuple[str, str]]:
+        """Make a recorded request again; the names of the events and their data, JSON, as they come."""
+        wanted = {"deployment": deployment, "mode": mode, "headers": headers}
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, read=None)
+        with self._translated():
+            path = f"/v1/invocations/{quote(invocation, safe='')}/replay"
+            with self._http.stream("POST", path, json=wanted, timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                self._check(response)
+                name = ""
+                for line in response.iter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        name = value
+                    elif field == "data":
+                        yield name, value
+
     def deployments(self, function: str | None = None) -> models.Deployments:
         """The versions of one function, or of all."""
         of_one = "" if function is None else f"/functions/{quote(function, safe='')}"

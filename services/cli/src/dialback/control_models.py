@@ -155,6 +155,39 @@ class Trace(Summary):
         return next((mark.t for mark in self.marks if mark.name == name), None)
 
 
+class ReplayPlan(Answer):
+    """What a replay is going to do; `left_out` names the fields that were not recorded and are not sent."""
+
+    original: Trace = Trace(id="")
+    deployment: str = ""
+    active: bool = True
+    mode: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+class ReplayEnd(Answer):
+    """How the client's side of a replay ended."""
+
+    ok: bool = False
+    error: str | None = None
+    id: str | None = None
+
+
+class Measure(Answer):
+    """One measure of a replay, then and now."""
+
+    before: JsonValue = None
+    after: JsonValue = None
+    difference: float | None = None
+
+
+class ReplayComparison(Answer):
+    """What was different the second time; `body` is `same`, `different` or `unknown`."""
+
+    measures: dict[str, Measure] = {}
+    body: str = "unknown"
+
+
 class LogLine(Answer):
     at: float | None = None
     function: str = ""

@@ -68,6 +68,7 @@ class Installation:
         """A line, or None: it goes on."""
         if self._shown.console.is_terminal:
             if line is not None:
+                self._shown.columns = self._shown.columns[:2]  # nothing is counted here: spinner and words
                 self._shown.update(self._task, description=f"{self._name}: {safe(line.strip())}")
             return
         from rich.text import Text

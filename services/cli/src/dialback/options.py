@@ -164,6 +164,16 @@ SharePort = Annotated[
         show_default=False,
     ),
 ]
+LogFormat = Annotated[
+    str | None,
+    setting(
+        "--log-format", "How they look: auto (pretty for a person, else json), json, pretty, none.", "FORMAT", OUTPUT
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    setting("--metrics", "A port of its own for /metrics, tcp://HOST:PORT; none by default.", "ADDRESS", LISTENING),
+]
 AccessLog = Annotated[
     bool | None,
     typer.Option(

@@ -7,7 +7,7 @@ import sys
 import traceback
 
 from dialback.errors import FAILED, INTERRUPTED, USAGE, CliError, OutputClosed
-from dialback.terminal import error_console, safe
+from dialback.terminal import QUIET, error_console, safe
 
 
 def report(failure: BaseException) -> int:
@@ -57,6 +57,14 @@ def print_error(failure: CliError) -> None:
         error_console().print(text, soft_wrap=True)
     except OSError:
         pass  # stderr is gone: the exit code still says it
+
+
+def print_note(message: str) -> None:
+    """One line to stderr that is no error."""
+    try:
+        error_console().print(safe(message), soft_wrap=True, style=QUIET)
+    except OSError:
+        pass  # nobody reads it
 
 
 def describe_os_error(failure: OSError) -> str:

@@ -1,4 +1,5 @@
-"""Runs a service to its end: hands it the settings, and when it is ready deploys what was named and says so.
+"""Runs a service to its end: hands it the settings, and when it is ready deploys what was named and says so. What was
+named as `later` is deployed after that, one by one; a failure there is said, and stops nothing.
 
 The services themselves are composed in `dialback.platform`, which this module imports late. Each of its functions is
 
@@ -28,9 +29,9 @@ from dialback.bundle import Bundle
 from dialback.control_client import ControlClient
 from dialback.control_models import Function
 from dialback.deploying import deploy_bundle
-from dialback.errors import Refused, UsageProblem
-from dialback.ready import Ready, ready_event, ready_view
-from dialback.report import report
+from dialback.errors import Refused, Unreachable, UsageProblem
+from dialback.ready import Ready, addresses, ready_event, ready_view
+from dialback.report import print_note, report
 from dialback.settings import Settings
 from dialback.terminal import output_console, print_json
 from dialback.whereabouts import Running, Whereabouts, remove_running, write_running
@@ -47,14 +48,15 @@ def service(kind: str) -> Service:
 
 @dataclass(slots=True)
 class Serving:
-    """One run of a service. `bundles` are deployed when it is ready, with `only_new` those whose names are not taken
-    yet; the banner follows.
+    """One run of a service. `bundles` are deployed when it is ready; the banner follows, and then `later`. With
+    `only_new` those are left out whose names are taken already.
     """
 
     settings: Settings
     title: str
     json: bool
     bundles: Sequence[Bundle] = ()
+    later: Sequence[Bundle] = ()
     only_new: bool = False
     _ready: Ready = field(default_factory=Ready)
 
@@ -74,6 +76,7 @@ class Serving:
 
         running = asyncio.create_task(run(self.settings, ready))
         announcing = asyncio.create_task(self._announce(opened))
+        following: asyncio.Task[None] | None = None
         try:
             await asyncio.wait((running, announcing), return_when=asyncio.FIRST_COMPLETED)
             if announcing.done() and (failure := announcing.exception()) is not None:
@@ -82,10 +85,14 @@ class Serving:
                 return code
             if announcing.done() and not announced.done():
                 announced.set_result(not self.json and sys.stdout.isatty())
+                if self.later:
+                    following = asyncio.create_task(asyncio.to_thread(self._deploy_later))
             return await running
         finally:
             await _stop(announcing)
             await _stop(running)
+            if following is not None:
+                await asyncio.wait((following,))  # its control port is gone, so it ends by itself
             if self._ready.control_url:
                 remove_running(self.settings.data_dir, os.getpid())
 
@@ -102,10 +109,15 @@ class Serving:
             console = output_console()
             console.print(ready_view(self._ready, functions, self.title, console.width), soft_wrap=True)
 
+    def _client(self) -> ControlClient:
+        """A client of the control API, as everybody has it."""
+        return ControlClient(
+            Whereabouts(self._ready.control_url, "this platform", self._ready.control_token, "this platform")
+        )
+
     def _deploy(self) -> Sequence[Function]:
-        """Deploy through the control API, as everybody does; then ask what there is."""
-        where = Whereabouts(self._ready.control_url, "this platform", self._ready.control_token, "this platform")
-        with ControlClient(where) as client:
+        """Deploy; then ask what there is."""
+        with self._client() as client:
             if self.only_new:
                 self._deploy_new(client)
             else:
@@ -117,21 +129,40 @@ class Serving:
         """One that is refused keeps neither the others nor what was deployed before from being served: it is reported,
         and tried again at the next start. Raises Refused when nothing would be served at all.
         """
-        taken = {function.name.lower() for function in client.functions().functions}
         refusals: list[Refused] = []
-        for bundle in self.bundles:
-            if bundle.name.lower() not in taken:
-                try:
-                    deploy_bundle(client, bundle)
-                except Refused as refusal:
-                    refusal.message = f"{bundle.name} is not deployed: {refusal.message}"
-                    refusals.append(refusal)
-                else:
-                    taken.add(bundle.name.lower())
-        if refusals and not taken:
+        for bundle in self._not_there(client, self.bundles):
+            try:
+                deploy_bundle(client, bundle)
+            except Refused as refusal:
+                refusal.message = f"{bundle.name} is not deployed: {refusal.message}"
+                refusals.append(refusal)
+        if refusals and not client.functions().functions:
             raise refusals[0]
         for refused in refusals:
             report(refused)
+
+    @staticmethod
+    def _not_there(client: ControlClient, bundles: Sequence[Bundle]) -> list[Bundle]:
+        """Those whose names are not taken; names are unique ignoring case."""
+        taken = {function.name.lower() for function in client.functions().functions}
+        return [bundle for bundle in bundles if bundle.name.lower() not in taken]
+
+    def _deploy_later(self) -> None:
+        """Deploy what the platform did not wait for, and say what became of each, on standard error."""
+        with self._client() as client:
+            for bundle in self.later:
+                try:
+                    if self.only_new and not self._not_there(client, (bundle,)):
+                        continue
+                    deploy_bundle(client, bundle)
+                except Unreachable:
+                    return  # it is this very platform: it is stopping
+                except Exception as failure:
+                    print_note(f"{bundle.name} was not deployed, the platform goes on:")
+                    report(failure)
+                else:
+                    url = addresses(self._ready.public_url, bundle.name)[0] if self._ready.public_url else ""
+                    print_note(f"deployed {bundle.name}   {url}".rstrip())
 
 
 async def _stop(task: asyncio.Task[int] | asyncio.Task[None]) -> None:

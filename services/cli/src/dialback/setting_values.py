@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from dialback.address import Address, UnixAddress, parse_address
+from dialback.address import Address, TcpAddress, UnixAddress, parse_address
 from dialback.errors import UsageProblem
 from dialback.names import check_name, did_you_mean
 
@@ -26,6 +26,9 @@ _IMAGE = re.compile(
     r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
     re.ASCII,
 )
+LOG_AUTO, LOG_JSON, LOG_PRETTY, LOG_NONE = "auto", "json", "pretty", "none"
+LOG_FORMATS = (LOG_AUTO, LOG_JSON, LOG_PRETTY, LOG_NONE)
+"""Of the access log: `auto` is `pretty` where a person reads, else `json`."""
 LONGEST_WAIT = 7 * 86400.0
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?", re.ASCII)
 
@@ -130,6 +133,21 @@ def path(value: object, folder: Path) -> Path:
 
 def address(value: object, folder: Path) -> Address:
     return parse_address(text(value, folder))
+
+
+def tcp_address(value: object, folder: Path) -> TcpAddress:
+    """`tcp://host:port`."""
+    parsed = address(value, folder)
+    if not isinstance(parsed, TcpAddress):
+        raise ValueError(f"{str(parsed)!r} is a Unix socket: write tcp://host:port")
+    return parsed
+
+
+def log_format(value: object, folder: Path) -> str:
+    name = text(value, folder)
+    if name not in LOG_FORMATS:
+        raise ValueError(f"{name!r} is not a format ({did_you_mean(name, LOG_FORMATS)})")
+    return name
 
 
 def receiver(value: object, folder: Path) -> Address:
@@ -237,6 +255,8 @@ DRAIN_GRACE = Key("drain_grace", seconds, 30.0)
 DRAIN_DELAY = Key("drain_delay", seconds, 0.0)
 ACCESS_LOG = Key("access_log", boolean, True)
 SHARE_PORT = Key("share_port", boolean, False)
+LOG_FORMAT = Key("log_format", log_format, LOG_AUTO)
+METRICS: Key[TcpAddress | None] = Key("metrics", optional(tcp_address), None)
 
 KNOWN = tuple(
     key.name
@@ -256,7 +276,8 @@ KNOWN = tuple(
             RECEIVER_URL,
         ),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
+        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, LOG_FORMAT, METRICS),
         *(KEEP_DEPLOYMENTS, BUILD_TIMEOUT, BUILD_LIMIT),
-        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, CONTROL_PUBLIC_URL, EDGE_URL, SHARE_PORT),
+        *(CONTROL_PUBLIC_URL, EDGE_URL, SHARE_PORT),
     )
 )

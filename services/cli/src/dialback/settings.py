@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from dialback import setting_values as values
-from dialback.address import Address, UnixAddress
+from dialback.address import Address, TcpAddress, UnixAddress
 from dialback.edge_table import TABLE, edge_settings
 from dialback.errors import UsageProblem
 from dialback.names import did_you_mean
@@ -77,6 +77,8 @@ class Settings:
     how many requests may be unanswered in all, `window_budget` the bytes by which all windows together may grow.
     `keep_deployments` is how many of each function are kept; `build_timeout`, in seconds, and `build_limit`, in
     bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
+    `access_log` is false, too, when `log_format` is `none`. `metrics` is a further port for /metrics, None for
+    none.
     """
 
     public: Listen
@@ -102,6 +104,8 @@ class Settings:
     drain_grace: float
     drain_delay: float
     access_log: bool
+    log_format: str
+    metrics: TcpAddress | None
 
 
 def resolve(
@@ -138,7 +142,9 @@ def resolve(
         build_limit=say.get(values.BUILD_LIMIT),
         drain_grace=say.get(values.DRAIN_GRACE),
         drain_delay=say.get(values.DRAIN_DELAY),
-        access_log=say.get(values.ACCESS_LOG),
+        access_log=say.get(values.ACCESS_LOG) and say.get(values.LOG_FORMAT) != values.LOG_NONE,
+        log_format=say.get(values.LOG_FORMAT),
+        metrics=say.get(values.METRICS),
     )
 
 

@@ -20,6 +20,7 @@
     network = "none"              none, outside: what a container reaches besides the platform
     sandbox = "runsc"             gVisor, where the engine has it; default: the engine's own runtime
     cpus = 1                      processors that a container may use
+    record_bodies = true          false: no record has a request body, so none with a body can be replayed
     limits = "none"
     [timeouts]                    seconds; 0: none
     start = 10
@@ -165,6 +166,7 @@ class FunctionConfig(_Strict):
     network: Annotated[Literal["none", "outside"], _one_of(["none", "outside"])] = "none"
     sandbox: Annotated[Literal["runsc"], _one_of(["runsc"])] | None = None
     cpus: Annotated[float, Field(ge=0.1, le=64, allow_inf_nan=False)] = 1.0
+    record_bodies: bool = True
     limits: Annotated[Literal["none"], _one_of(["none"], _LIMITS_LATER)] = "none"
     timeouts: Timeouts = Timeouts()
     env: dict[Variable, Value] = Field(default_factory=dict)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dialback_invoker.deploy.inspect import BridgeInspector, Inspected
+from dialback_invoker.deploy.inspect import Inspected, Inspector
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.errors import ConfigError
 from dialback_invoker.function_config import CONFIG_FILE, FunctionConfig
@@ -41,17 +41,21 @@ class Launchers:
         settings: InvokerSettings,
         data: DataFolder,
         run: RunFolder,
-        command: Sequence[str],
+        process: ProcessLauncher | None,
+        inspector: Inspector,
         open_receiver: Callable[[], Awaitable[Path]],
     ) -> None:
-        """``open_receiver`` makes the receiver listen on its Unix socket, unless it does, and answers where."""
+        """``process`` starts workers as processes, and ``inspector`` looks at their functions; None where all workers
+        are containers. ``open_receiver`` makes the receiver listen on its Unix socket, unless it does, and answers
+        where.
+        """
         self._settings = settings
         self._data = data
         self._run = run
         self._open_receiver = open_receiver
-        self._process = ProcessLauncher(run.root, command=command) if settings.launcher == "process" else None
+        self._process = process
         self._docker: DockerLauncher | None = None
-        self._process_inspector = BridgeInspector()
+        self._process_inspector = inspector
         self._receiver: tuple[str, tuple[AllowedUrl, ...]] = ("", ())
 
     @property

@@ -17,8 +17,10 @@ from .fan import Fan
 from .source import Source, check_source
 
 TYPE = "text/event-stream"
-UNTOUCHED = "no-cache, no-transform"
-"""`no-transform` keeps proxies from compressing the stream, which would hold its parts back."""
+UNTOUCHED = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+"""`no-transform` asks proxies not to change the stream: one that compresses may hold its parts back. nginx does not
+know it; `x-accel-buffering` tells nginx to pass each part on at once, and it takes the field away.
+"""
 
 HEARTBEAT = b": heartbeat\n\n"
 """A comment: it keeps connections open, and no client shows it."""
@@ -104,7 +106,7 @@ class EventStream(BothWays, Response):
 
     def __init__(self, source: Source, heartbeat: float | None, retry: int | None) -> None:
         BothWays.__init__(self, source)
-        self.headers = Headers({"content-type": TYPE, "cache-control": UNTOUCHED})
+        self.headers = Headers({"content-type": TYPE, **UNTOUCHED})
         self.status = 200
         self._heartbeat = heartbeat
         self._retry = retry

@@ -31,6 +31,7 @@ class Fan:
     def __init__(self, sources: Sequence[Source], *, one_lane: bool, size: int) -> None:
         self._news = Waiters()
         self._failure: BaseException | None = None
+        self._stopped = False
         self._tasks: dict[asyncio.Task[None], _Lane] = {}
         shared = _Lane(size)
         self._lanes: deque[_Lane] = deque([shared] if one_lane else ())
@@ -52,13 +53,20 @@ class Fan:
         try:
             await drain(source, put)
         except asyncio.CancelledError:
-            raise
+            if self._stopped:
+                raise
+            # What it awaited was cancelled, and not by us: a stream that lacks the rest must not look whole.
+            self._fail(RuntimeError("the source was cancelled by its own code"))
         except BaseException as error:
-            if self._failure is None:
-                self._failure = error
+            self._fail(error)
         finally:
             lane.open -= 1
             self._news.wake()
+
+    def _fail(self, error: BaseException) -> None:
+        """The first one counts."""
+        if self._failure is None:
+            self._failure = error
 
     def take(self) -> tuple[Any] | None:
         """The next item, in a tuple; None when there is none now. Raises what a source raised, behind its items."""
@@ -84,6 +92,7 @@ class Fan:
 
     async def stop(self) -> None:
         """Cancel every source, and wait until the `finally` of each has run."""
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -36,7 +36,7 @@ class JsonLines(BothWays, Response):
 
     def __init__(self, source: Source) -> None:
         BothWays.__init__(self, source)
-        self.headers = Headers({"content-type": TYPE, "cache-control": UNTOUCHED})
+        self.headers = Headers({"content-type": TYPE, **UNTOUCHED})
         self.status = 200
 
     @property

@@ -23,6 +23,15 @@ def up(
     sources: Annotated[
         list[Path] | None, typer.Argument(metavar="[DIR ...]", help="Functions to deploy first.", show_default=False)
     ] = None,
+    later: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--later",
+            metavar="DIR",
+            help="Deploy this one when the platform is ready; a failure is said and stops nothing. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     host: o.Host = None,
     port: o.Port = None,
     control_host: o.ControlHost = None,
@@ -48,11 +57,13 @@ def up(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run edge and invoker in one process, until Ctrl-C.
 
-    A function that cannot be packed or deployed stops it again, exit code 1 or 2.
+    A function that cannot be packed or deployed stops it again, exit code 1 or 2; one behind --later does not.
     """
     from dialback.deploying import pack_shown
     from dialback.serving import Serving, refuse_twins, service
@@ -60,9 +71,11 @@ def up(
 
     settings = settings_of(context)
     with ExitStack() as opened:
-        bundles = [opened.enter_context(closing(pack_shown(source))) for source in sources or ()]
-        refuse_twins(bundles)
-        code = Serving(settings, "Dialback", json, bundles).run(service("platform"))
+        bundles, following = (
+            [opened.enter_context(closing(pack_shown(source))) for source in named or ()] for named in (sources, later)
+        )
+        refuse_twins([*bundles, *following])
+        code = Serving(settings, "Dialback", json, bundles, following).run(service("platform"))
     raise typer.Exit(code)
 
 
@@ -81,6 +94,8 @@ def edge(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run the edge: the public port, linked to an invoker."""
@@ -118,11 +133,14 @@ def invoker(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run the invoker: functions, workers, the receiver, the control port and the page.
 
     Of the functions that are named, those are deployed whose name is not there yet: what was deployed since stays.
+    Those with a requirements.txt follow when the invoker is ready, since installing takes its time.
     """
     _serve(context, "invoker", "Dialback's invoker", json, sources)
 
@@ -134,7 +152,14 @@ def _serve(context: typer.Context, kind: str, title: str, json: bool, sources: S
 
     settings = settings_of(context)
     with ExitStack() as opened:
-        bundles = [opened.enter_context(closing(pack_shown(source))) for source in sources or ()]
-        refuse_twins(bundles)
-        code = Serving(settings, title, json, bundles, only_new=True).run(service(kind))
+        packed = [(source, opened.enter_context(closing(pack_shown(source)))) for source in sources or ()]
+        refuse_twins([bundle for _, bundle in packed])
+        first = [bundle for source, bundle in packed if not _installs(source)]
+        later = [bundle for source, bundle in packed if _installs(source)]
+        code = Serving(settings, title, json, first, later, only_new=True).run(service(kind))
     raise typer.Exit(code)
+
+
+def _installs(source: Path) -> bool:
+    """Whether deploying it begins with an installation."""
+    return (source / "requirements.txt").is_file()

@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -37,6 +37,16 @@ class Inspected:
     blocks: bool = False
 
 
+class Process(Protocol):
+    """What is wanted of a process that inspects."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int:
+        """Its exit status, the negative number of a signal."""
+
+
 class Inspector(Protocol):
     """Finds out what the function in ``folder`` exports; raises EntryError with the place, InspectTimeout."""
 
@@ -49,7 +59,8 @@ class BridgeInspector:
     """Runs the bridge's ``inspect`` in its own process group, without our environment; the group is killed afterwards.
 
     Both limits are in seconds; ``first_limit`` is for an environment of the function's own, where its packages may be
-    compiled meanwhile. ``command`` comes before the arguments; tests pass another.
+    compiled meanwhile. ``command`` comes before the arguments; tests pass another. ``begin`` starts a process as
+    `asyncio.create_subprocess_exec` does.
     """
 
     def __init__(
@@ -57,10 +68,12 @@ class BridgeInspector:
         time_limit: float = 10.0,
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "dialback_bridge", "inspect"),
         first_limit: float = 60.0,
+        begin: Callable[..., Awaitable[Process]] = asyncio.create_subprocess_exec,
     ) -> None:
         self._first_limit = first_limit
         self._time_limit = time_limit
         self._command = command
+        self._begin = begin
 
     async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         """As the protocol says; LaunchFailed when no process could be started."""
@@ -82,7 +95,7 @@ class BridgeInspector:
         self, command: Sequence[str], folder: Path, env: dict[str, str], limit: float, out: _Tail, err: _Tail
     ) -> int:
         try:
-            process = await asyncio.create_subprocess_exec(
+            process = await self._begin(
                 *command,
                 cwd=folder,
                 env=env,

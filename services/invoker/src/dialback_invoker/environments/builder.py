@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,9 @@ from dialback_invoker.environments.environment import Environment, folder_size, 
 from dialback_invoker.environments.interpreters import Interpreter
 from dialback_invoker.environments.program import Finished, Program
 from dialback_invoker.environments.requirements import Requirements
+from dialback_invoker.environments.resolver_words import cleaned, failure, is_noise
 from dialback_invoker.errors import BuildFailed, BuildTimeout, BuildTooLarge
+from dialback_invoker.launchers import proc
 from dialback_invoker.paths import from_os_error
 
 P = ParamSpec("P")
@@ -30,11 +31,6 @@ Tell = Callable[[str], None]
 """is given lines of progress, on the loop's thread; must neither block nor raise"""
 
 _LOOK_EVERY: Final = 0.5  # seconds between two looks at the size
-_MOST_SHOWN: Final = 40  # lines of a failure
-_LONGEST_SHOWN: Final = 6000  # characters of a failure
-_NOISE = re.compile(r"Using (CPython|Python) .*|Creating virtual environment .*|Activate with: .*")
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+(?=@)")
-_SECRET_PARAMETER = re.compile(r"(?i)([?&](?:[\w.-]*(?:token|key|secret|password|signature)[\w.-]*)=)[^&\s\"'`]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ class Builder:
         except OSError as error:
             raise from_os_error(error, f"the environment {order.key} cannot be made") from error
         finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True))
+            await _to_its_end(sweep, staging)
 
     async def _build(self, order: Order, tree: Path, staging: Path, tell: Tell) -> Environment:
         source, made = staging / "source", staging / "environment"
@@ -135,15 +131,15 @@ class Builder:
         modules = "dialback_bridge.worker, dialback_bridge.web_socket"
         tried = await program.run(["-s", "-c", f"import {modules}"], cwd=staging / "tmp")
         if tried.code != 0:
-            why = _cleaned(tried.said[-1] if tried.said else f"exit code {tried.code}", staging)
+            why = cleaned(tried.said[-1] if tried.said else f"exit code {tried.code}", staging)
             raise BuildFailed(f"the bridge cannot be loaded beside these packages: {why}", file=order.source or None)
 
     async def _step(
         self, order: Order, staging: Path, arguments: list[str], cwd: Path, tell: Tell | None = None
     ) -> Finished:
         def on_line(line: str) -> None:
-            if tell is not None and not _NOISE.fullmatch(line):
-                tell(_cleaned(line, staging))
+            if tell is not None and not is_noise(line):
+                tell(cleaned(line, staging))
 
         running = asyncio.create_task(
             self._uv.run(
@@ -163,7 +159,8 @@ class Builder:
                 await asyncio.wait({running})
         finished = running.result()
         if finished.code != 0:
-            raise BuildFailed(_failure(order, finished, staging), file=order.source or None)
+            what = order.source or f"an environment of Python {order.interpreter.text}"
+            raise await asyncio.to_thread(failure, what, finished, staging)
         await self._check_size(order, staging)
         return finished
 
@@ -187,6 +184,12 @@ class Builder:
         shutil.rmtree(final, ignore_errors=True)  # one whose Python is gone
         made.rename(final)
         return environment
+
+
+def sweep(staging: Path) -> None:
+    """End whatever still builds in ``staging``, also what has left its process group, and remove it. Blocks."""
+    proc.kill_all(lambda: proc.marked(staging, "TMPDIR"))
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 async def _to_its_end(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -215,23 +218,3 @@ def _absolute(line: str, source: Path) -> str:
     if option in ("-c", "--find-links") and "://" not in value:
         return f"{option} {source / value}"
     return line
-
-
-def _failure(order: Order, finished: Finished, staging: Path) -> str:
-    """The resolver's own words, without what is not about the failure."""
-    lines = [_cleaned(line, staging) for line in finished.said if not _NOISE.fullmatch(line)]
-    start = next((number for number, line in enumerate(lines) if re.match(r"error: |  ×", line)), 0)
-    words = lines[start:]
-    if len(words) > _MOST_SHOWN:
-        words = [*words[: _MOST_SHOWN // 2], "...", *words[-_MOST_SHOWN // 2 :]]
-    text = "\n".join(words)[:_LONGEST_SHOWN].removeprefix("error: ").strip()
-    killed = f"uv was killed by signal {-finished.code}" if finished.code < 0 else f"uv ended with {finished.code}"
-    what = order.source or f"an environment of Python {order.interpreter.text}"
-    return f"{what} cannot be installed: {text or killed}"
-
-
-def _cleaned(line: str, staging: Path) -> str:
-    """Without credentials, and without the names of folders that are gone when somebody reads it."""
-    for folder in (staging / "source", staging):
-        line = line.replace(f"file://{folder}/", "").replace(f"{folder}/", "").replace(str(folder), ".")
-    return _SECRET_PARAMETER.sub(r"\1***", _USERINFO.sub("***", line))

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from dialback_invoker.environments import bridge_kit
-from dialback_invoker.environments.builder import Builder, BuildLimits, Order, Tell
+from dialback_invoker.environments.builder import Builder, BuildLimits, Order, Tell, sweep
 from dialback_invoker.environments.environment import Environment, read_environment
 from dialback_invoker.environments.interpreters import (
     Interpreter,
@@ -81,7 +81,7 @@ class Environments:
             known = {}
             for path in self.folder.iterdir():
                 if path.name.startswith(_STAGING):
-                    shutil.rmtree(path, ignore_errors=True)
+                    sweep(path)
                 elif _KEY.fullmatch(path.name) and (found := read_environment(path)) is not None:
                     known[path.name] = found
             return known, bridge_kit.bridge_folder(self.folder)

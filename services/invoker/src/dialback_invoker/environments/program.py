@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +35,8 @@ _NOT_PASSED: Final = frozenset(
 )
 """Variables of uv that would change what is built, or where."""
 _MOST_LINES: Final = 400
+_MOST_OUTPUT: Final = 16 * 1024 * 1024  # bytes; a long lock, exported, has less than one
+_LAST_WORDS: Final = 1.0  # seconds after its end in which what it said is still read: others may hold its pipe
 _LONGEST_LINE: Final = 4000
 
 
@@ -109,39 +113,70 @@ class Program:
 
         ``largest_file``: bytes of any one file that it may write. Raises PlatformFailure when it cannot be started.
         """
-        try:
-            process = await asyncio.create_subprocess_exec(
-                self.path,
-                *arguments,
-                cwd=cwd,
-                env={**self.environment, **(variables or {})},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise PlatformFailure(
-                f"{self.path} cannot be started: {error.strerror or error}", code="cannot_start"
-            ) from error
-        assert process.stdout is not None
-        assert process.stderr is not None
         said: list[str] = []
-        try:
-            if largest_file is not None:
-                _limit_files(process.pid, largest_file)
-            reading = asyncio.create_task(process.stdout.read())
-            async for line in _lines(process.stderr):
-                del said[: max(0, len(said) - _MOST_LINES + 1)]
-                said.append(line)
-                if on_line is not None:
-                    on_line(line)
-            output = await reading
-            return Finished(await process.wait(), output, tuple(said))
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
+
+        def heard(line: str) -> None:
+            del said[: max(0, len(said) - _MOST_LINES + 1)]
+            said.append(line)
+            if on_line is not None:
+                on_line(line)
+
+        with tempfile.TemporaryFile() as output:
+            async with _heard(heard) as (write_end, reading):
+                try:
+                    process = await asyncio.create_subprocess_exec(
+                        self.path,
+                        *arguments,
+                        cwd=cwd,
+                        env={**self.environment, **(variables or {})},
+                        stdin=asyncio.subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=write_end,
+                        start_new_session=True,
+                    )
+                except OSError as error:
+                    raise PlatformFailure(
+                        f"{self.path} cannot be started: {error.strerror or error}", code="cannot_start"
+                    ) from error
+                finally:
+                    os.close(write_end)
+                try:
+                    if largest_file is not None:
+                        _limit_files(process.pid, largest_file)
+                    code = await process.wait()
+                    await asyncio.wait({reading}, timeout=_LAST_WORDS)
+                finally:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    await asyncio.shield(process.wait())
+            output.seek(0)
+            return Finished(code, output.read(_MOST_OUTPUT), tuple(said))
+
+
+@asynccontextmanager
+async def _heard(heard: OnLine) -> AsyncIterator[tuple[int, asyncio.Task[None]]]:
+    """The writing end of a pipe, which the caller closes, and the task that reads the other one.
+
+    Not asyncio's own pipe: with that, waiting for a process waits for whoever else holds the pipe open.
+    """
+    read_end, write_end = os.pipe()
+    reader = asyncio.StreamReader()
+    file = os.fdopen(read_end, "rb", 0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), file
+    )
+
+    async def read() -> None:
+        async for line in _lines(reader):
+            heard(line)
+
+    reading = asyncio.create_task(read())
+    try:
+        yield write_end, reading
+    finally:
+        reading.cancel()
+        await asyncio.wait({reading})
+        transport.close()
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:

@@ -35,6 +35,7 @@ LOCK: Final = "uv.lock"
 _BLOCK = re.compile(  # PEP 723, reference implementation
     r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$"
 )
+_MARK: Final = b"# /// script"
 _FORMAT: Final = 1  # of the hash; a change makes every environment anew
 
 
@@ -105,6 +106,8 @@ def _from_project(folder: Path) -> Requirements | None:
 def _from_script(folder: Path, entry: str | None) -> Requirements | None:
     found = {}
     for file in _scripts(folder, entry):
+        if _MARK not in (folder / file).read_bytes():
+            continue  # whatever its encoding is
         block = _script_block(read_text(folder, file), file)
         if block is not None:
             found[file] = block

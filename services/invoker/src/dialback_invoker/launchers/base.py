@@ -70,6 +70,8 @@ class WorkerSpec:
     cpus: float = 1.0
     python: WorkerPython | None = None
     """None: the platform's own. For launchers whose workers run on this machine."""
+    debugging: Mapping[str, str | int] = field(default_factory=dict)
+    """How `dialback dev` lets its code be stopped and looked at; empty: not at all."""
 
 
 @dataclass(frozen=True, slots=True)

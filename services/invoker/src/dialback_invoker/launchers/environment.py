@@ -85,5 +85,6 @@ def configuration(spec: WorkerSpec, control: WorkerControl, runtime_socket: Path
         "cancel_grace": spec.cancel_grace,
         "function": spec.function,
         "memory_mb": spec.memory_mb,
+        **({"debugging": dict(spec.debugging)} if spec.debugging else {}),
     }
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"

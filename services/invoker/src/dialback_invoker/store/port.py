@@ -89,7 +89,7 @@ class Store(Protocol):
         ...
 
     async def invocations(self, function: str | None = None, limit: int = 50) -> list[Trace]:
-        """Summaries, newest first: a trace without marks, gaps, payload and frames."""
+        """Summaries, newest first: a trace without marks, gaps, request, payload and frames."""
         ...
 
     async def invocation(self, invocation: str) -> Trace | None:
@@ -100,8 +100,14 @@ class Store(Protocol):
         """Store lines."""
         ...
 
-    async def logs(self, function: str, since: float = 0.0, limit: int = 1000) -> list[LogLine]:
-        """The last ``limit`` lines of a function written at or after ``since``, oldest first."""
+    async def logs(self, function: str, since: float = 0.0, limit: int = 1000, invocation: str = "") -> list[LogLine]:
+        """The last ``limit`` lines of a function written at or after ``since``, oldest first; those of one
+        ``invocation`` if it is named.
+        """
+        ...
+
+    async def recent_logs(self, limit: int) -> list[LogLine]:
+        """The last ``limit`` lines of all functions, oldest first."""
         ...
 
     async def last_log_seq(self) -> int:

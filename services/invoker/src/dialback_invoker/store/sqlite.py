@@ -17,14 +17,17 @@ from dialback_invoker.platform_variables import set_by_platform
 from dialback_invoker.store.database import Database
 from dialback_invoker.store.port import LogLine, Retention, Trace
 
-DETAILS: Final = frozenset({"marks", "gaps", "blocked", "payload", "frames", "frames_dropped"})
+DETAILS: Final = frozenset({"marks", "gaps", "blocked", "request", "answer", "payload", "frames", "frames_dropped"})
 _DEPLOYMENT: Final = (
     "d.id, d.function, d.bundle, d.kind, d.entry, d.config, d.created_at, d.blocks, d.environment, d.size"
 )
+_LINE: Final = "seq, at, function, worker, invocation, stream, level, line"
 _NO_DETAILS: Final[Trace] = {
     "marks": [],
     "gaps": {"first": [], "last": [], "histogram": []},
     "blocked": {"client_ms": 0.0, "worker_ms": 0.0},
+    "request": None,
+    "answer": None,
     "payload": None,
     "frames": [],
     "frames_dropped": 0,
@@ -174,13 +177,18 @@ class SqliteStore:
 
         await self._database.write(work)
 
-    async def logs(self, function: str, since: float = 0.0, limit: int = 1000) -> list[LogLine]:
-        query = (
-            "SELECT seq, at, function, worker, invocation, stream, level, line FROM logs"
-            " WHERE function_key = ? AND at >= ? ORDER BY seq DESC LIMIT ?"
-        )
-        values = (name_key(function), since, limit)
+    async def logs(self, function: str, since: float = 0.0, limit: int = 1000, invocation: str = "") -> list[LogLine]:
+        query = f"SELECT {_LINE} FROM logs WHERE function_key = ? AND at >= ? ORDER BY seq DESC LIMIT ?"
+        values: tuple[object, ...] = (name_key(function), since, limit)
+        if invocation:
+            query = query.replace("ORDER BY", "AND invocation = ? ORDER BY")
+            values = (name_key(function), since, invocation, limit)
         rows = await self._database.read(lambda db: db.execute(query, values).fetchall())
+        return [LogLine(*row) for row in reversed(rows)]
+
+    async def recent_logs(self, limit: int) -> list[LogLine]:
+        query = f"SELECT {_LINE} FROM logs ORDER BY seq DESC LIMIT ?"
+        rows = await self._database.read(lambda db: db.execute(query, (limit,)).fetchall())
         return [LogLine(*row) for row in reversed(rows)]
 
     async def last_log_seq(self) -> int:

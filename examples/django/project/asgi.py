@@ -1,0 +1,8 @@
+"""What `django-admin startproject` writes. dialback.toml points here."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+application = get_asgi_application()
