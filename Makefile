@@ -10,7 +10,7 @@ LATER := $(patsubst %/requirements.txt,%,$(wildcard examples/*/requirements.txt)
 EXAMPLES := $(filter-out $(LATER),$(patsubst %/README.md,%,$(wildcard examples/*/README.md)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench lock screenshots clean
+.PHONY: help setup run up down test lint bench lock screenshots clean
 
 help: ## what can be asked for
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ $(STAMP): requirements/uv.txt requirements/dev.txt $(PACKAGES:%=%/pyproject.toml
 run: $(STAMP) ## start the platform with the examples, print the page's URL
 	@./dialback up $(EXAMPLES) $(LATER:%=--later %) $(ARGS)
 
+up: ## the platform in containers, by docker compose; make down ends it
+	@deploy/compose up --build $(ARGS)
+
+down: ## end the platform in containers; its data stays, ARGS=--volumes removes it
+	@deploy/compose down $(ARGS)
+	@deploy/compose down --remove-orphans $(ARGS) 2>/dev/null # what a killed invoker left
+
 test: $(STAMP) ## the whole test suite, with coverage
 	@$(BIN)/python tests/run.py $(PYTEST_FLAGS)
 
@@ -41,8 +48,11 @@ lint: $(STAMP) ## formatting, types, import rules
 bench: $(STAMP) ## measure against nginx in front of uvicorn (QUICK=1 for two minutes)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
 lock: $(STAMP) ## compile requirements/*.in to hashed locks
-	@for f in uv build worker run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements/$$f.in -o requirements/$$f.txt; done
+	@for f in uv build run dev; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt; done
+	@for f in edge invoker worker; do $(LOCK) -c requirements/run.txt requirements/$$f.in -o requirements/$$f.txt; done
 
 screenshots: $(STAMP) ## take the docs' pictures of the page again (needs Chromium)
 	@$(BIN)/python docs/make_screenshots.py

@@ -4,12 +4,14 @@ import asyncio
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,43 @@ def test_a_service_on_its_own_is_run_with_its_settings(run: Run, services: Servi
     assert services.settings is not None
     assert str(services.settings.link.address) == "tcp://127.0.0.1:7000"
     assert services.settings.link.key_file == Path.cwd() / "key"
+
+
+def test_an_invoker_deploys_only_what_is_not_there_yet(run: Run, services: Services, function: Path) -> None:
+    chat = function.with_name("chat")
+    shutil.copytree(function, chat)
+    assert run("serve", "invoker", str(function), str(chat)).exit_code == 0
+    assert [name for name, *_ in services.platform.uploads] == ["hello"]
+
+
+def test_an_invoker_goes_on_without_a_function_that_is_refused(run: Run, services: Services, function: Path) -> None:
+    services.platform.answer = lambda request: (
+        fault(422, "syntax_error", "invalid syntax", file="app.py", line=1) if request.method == "POST" else None
+    )
+    result = run("serve", "invoker", str(function))
+    assert result.exit_code == 0
+    assert "error: hello is not deployed: invalid syntax\n  --> app.py:1" in result.stderr
+    assert f"{services.platform.public_url}/@chat/" in result.stdout
+
+
+def test_an_invoker_with_nothing_to_serve_stops(run: Run, services: Services, function: Path) -> None:
+    services.stays = True
+    services.platform.functions = []
+    services.platform.answer = lambda request: (
+        fault(503, "engine_unavailable", "the engine may not be used") if request.method == "POST" else None
+    )
+    result = run("serve", "invoker", str(function))
+    assert result.exit_code == 1
+    assert "the engine may not be used" in result.stderr
+
+
+def test_where_people_reach_the_control_port_is_what_is_printed(run: Run, services: Services) -> None:
+    services.ready = replace(services.ready, control_public_url="http://127.0.0.1:9001")
+    said = run("serve", "invoker", "--control-public-url", "http://127.0.0.1:9001").stdout
+    assert f"http://127.0.0.1:9001/#token={TOKEN}" in said
+    assert services.platform.control_url not in said
+    assert services.settings is not None
+    assert services.settings.control_public_url == "http://127.0.0.1:9001"
 
 
 def test_an_edge_has_no_functions_and_no_page(services: Services) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from dialback import ending, setting_values
 from dialback.main import app
+from dialback.settings import COMPOSE_VARIABLES
 from dialback_edge.metrics import CATALOGUE as EDGE_METRICS
 from dialback_edge.verdicts import ended_by
 from dialback_invoker.function_config import FunctionConfig
@@ -115,7 +116,10 @@ def commands_in(document: str) -> Iterator[list[str]]:
     "document",
     [
         "README.md",
-        *(f"docs/{name}.md" for name in ("dev", "operating", "observability", "writing-functions", "how-it-works")),
+        *(
+            f"docs/{name}.md"
+            for name in ("dev", "docker", "operating", "observability", "writing-functions", "how-it-works")
+        ),
     ],
 )
 def test_every_command_that_is_shown_exists_with_its_flags(document: str) -> None:
@@ -205,6 +209,21 @@ def test_the_table_of_settings_has_every_setting_and_no_other() -> None:
     assert sorted(name for *_, name in shown) == sorted(setting_values.KNOWN)
     for flag, variable, name in shown:
         assert (flag, variable) == (known[name].flag, known[name].variable)
+
+
+def test_the_table_of_compose_has_every_variable_and_its_default() -> None:
+    text = (ROOT / "deploy/docker-compose.yml").read_text() + (ROOT / "deploy/edges.yml").read_text()
+    read = dict(re.findall(r"\$\{(DIALBACK_\w+)(?::?-([^${}]*))?", text))
+    shown: dict[str, str] = {}
+    for names, defaults, *_ in rows("docs/docker.md", "variable"):
+        said = CODE.findall(defaults)
+        shown |= dict(zip(CODE.findall(names), said or [""], strict=True))
+    assert sorted(shown) == sorted(read)
+    for name, default in shown.items():
+        assert default == read[name] or "PORT" in default, name
+    settings = {f"DIALBACK_{name.upper()}" for name in setting_values.KNOWN}
+    known = settings | {f"DIALBACK_{name}" for name in COMPOSE_VARIABLES}
+    assert set(read) <= known, "the command line would take it for a mistyped setting"
 
 
 def test_the_table_of_settings_has_the_defaults() -> None:

@@ -147,6 +147,15 @@ async def test_an_http_1_0_client_without_host_is_served_under_the_address_it_re
     assert "transfer-encoding" not in answer
 
 
+async def test_a_probe_that_finds_all_well_is_not_logged(front: Front) -> None:
+    await front.ask(get("/_dialback/health?probe"))
+    assert front.log.all == []
+    assert front.upstream is not None
+    front.upstream.down = True
+    await front.ask(get("/_dialback/health"))
+    assert [record.status for record in front.log.all] == [503]
+
+
 async def test_health_says_whether_the_link_is_there(front: Front) -> None:
     answer = await front.ask(get("/_dialback/health?x"))
     assert answer.status == 200

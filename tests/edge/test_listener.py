@@ -88,6 +88,21 @@ async def test_a_port_in_use_is_named(front: Front) -> None:
         await EdgeService(EdgeSettings(port=front.address[1]), front.upstream).start()
 
 
+async def test_edges_that_share_a_port_both_listen(front: Front) -> None:
+    await front.start()
+    assert front.upstream is not None
+    shared = EdgeSettings(port=0, share_port=True)
+    one, two = EdgeService(shared, front.upstream), EdgeService(shared, front.upstream)
+    _, port = await one.start()
+    try:
+        two._listener.bind("127.0.0.1", port)
+        with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}"):
+            await EdgeService(EdgeSettings(port=port), front.upstream).start()
+    finally:
+        await one.stop()
+        await two.stop()
+
+
 def test_no_file_limit_means_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert listener._file_limit() == 1_000_000

@@ -19,14 +19,16 @@ from dialback.toml_file import TomlFile
 from dialback_edge.settings import EdgeSettings
 
 TABLE = "edge"
-ELSEWHERE = ("host", "port", "trusted_proxies")
+ELSEWHERE = ("host", "port", "share_port", "trusted_proxies")
 """Settings of the edge that are keys of their own, outside of the table."""
 
 
-def edge_settings(file: TomlFile | None, host: str, port: int, trusted_proxies: tuple[Network, ...]) -> EdgeSettings:
+def edge_settings(
+    file: TomlFile | None, host: str, port: int, share_port: bool, trusted_proxies: tuple[Network, ...]
+) -> EdgeSettings:
     """The edge's settings; UsageProblem with the line of the file that is wrong."""
     said = {} if file is None else file.values.get(TABLE, {})
-    outside = {"host": host, "port": port, "trusted_proxies": trusted_proxies}
+    outside = {"host": host, "port": port, "share_port": share_port, "trusted_proxies": trusted_proxies}
     if file is None or not said:
         return EdgeSettings.model_validate(outside)
     if not isinstance(said, dict):

@@ -76,6 +76,16 @@ PublicUrl = Annotated[
     str | None,
     setting("--public-url", "The public port's address as clients see it, when it is another.", "URL", LISTENING),
 ]
+EdgeUrl = Annotated[
+    str | None,
+    setting("--edge-url", "Where the invoker reaches the edge, for the page's runs.", "URL", LISTENING),
+]
+ControlPublicUrl = Annotated[
+    str | None,
+    setting(
+        "--control-public-url", "The control port's address as people reach it, when it is another.", "URL", LISTENING
+    ),
+]
 Receiver = Annotated[
     str | None,
     setting("--receiver", "Where workers dial back to: unix (default) or tcp://HOST:PORT.", "ADDRESS", LISTENING),
@@ -143,6 +153,15 @@ DrainDelay = Annotated[
         "Seconds that the public port stays open after a stop, its health at 503 (0).",
         "SECONDS",
         RUNNING,
+    ),
+]
+SharePort = Annotated[
+    bool | None,
+    typer.Option(
+        "--share-port/--no-share-port",
+        help="Let other edges of this machine listen on the same public port (off).",
+        rich_help_panel=LISTENING,
+        show_default=False,
     ),
 ]
 LogFormat = Annotated[

@@ -139,6 +139,7 @@ def _ready(settings: Settings, invoker: InvokerService, public_url: str, metrics
     return Ready(
         public_url=public_url,
         control_url=invoker.control_url,
+        control_public_url=settings.control_public_url or "",
         control_token=invoker.control_token,
         launcher=settings.launcher,
         memory_enforcement=invoker.memory_enforcement,
@@ -156,6 +157,8 @@ def invoker_settings(settings: Settings) -> InvokerSettings:
         worker_image=settings.worker_image,
         default=settings.default,
         public_url=settings.public_url or "",
+        edge_url=settings.edge_url or "",
+        control_public_url=settings.control_public_url or "",
         receiver=_tcp(settings.receiver),
         link=_tcp(settings.link.address) or _path(settings.link.address),
         link_key_file=settings.link.key_file,

@@ -31,6 +31,7 @@ class Ready:
     """Handed by a service to its `ready` callback, once, when its ports are open.
 
     A service without a public or control port leaves that URL, and a service without control API its token, empty.
+    `control_public_url` is where people reach the control port, when that is not where it listens.
     `memory_enforcement` is `cgroup` or `watch`, empty when the service launches nothing. `link` is `ready` or
     `connecting`, empty where there is none; `link_trouble` says why it is not there yet. `metrics_url` is the port of
     its own for /metrics, if there is one.
@@ -44,11 +45,17 @@ class Ready:
     link: str = ""
     link_trouble: str = ""
     metrics_url: str = ""
+    control_public_url: str = ""
 
     @property
     def page_url(self) -> str:
         """The page's address. The token stands behind the #, which a browser sends to nobody."""
-        return f"{self.control_url}/#token={self.control_token}" if self.control_url else ""
+        return f"{self.shown_control_url}/#token={self.control_token}" if self.control_url else ""
+
+    @property
+    def shown_control_url(self) -> str:
+        """The control port's address for people."""
+        return self.control_public_url or self.control_url
 
 
 def addresses(public_url: str, name: str) -> tuple[str, str]:
@@ -106,7 +113,7 @@ def _own_lines(ready: Ready) -> list[Text]:
     urls = (
         ("public", ready.public_url),
         ("page", ready.page_url),
-        ("control", ready.control_url),
+        ("control", ready.shown_control_url),
         ("metrics", ready.metrics_url),
     )
     lines = [Text.assemble((label.ljust(10), QUIET), (safe(url), ACCENT)) for label, url in urls if url]

@@ -29,7 +29,7 @@ from dialback.bundle import Bundle
 from dialback.control_client import ControlClient
 from dialback.control_models import Function
 from dialback.deploying import deploy_bundle
-from dialback.errors import Unreachable, UsageProblem
+from dialback.errors import Refused, Unreachable, UsageProblem
 from dialback.ready import Ready, addresses, ready_event, ready_view
 from dialback.report import print_note, report
 from dialback.settings import Settings
@@ -48,13 +48,16 @@ def service(kind: str) -> Service:
 
 @dataclass(slots=True)
 class Serving:
-    """One run of a service. `bundles` are deployed when it is ready; the banner follows, and then `later`."""
+    """One run of a service. `bundles` are deployed when it is ready; the banner follows, and then `later`. With
+    `only_new` those are left out whose names are taken already.
+    """
 
     settings: Settings
     title: str
     json: bool
     bundles: Sequence[Bundle] = ()
     later: Sequence[Bundle] = ()
+    only_new: bool = False
     _ready: Ready = field(default_factory=Ready)
 
     def run(self, run: Service) -> int:
@@ -115,15 +118,42 @@ class Serving:
     def _deploy(self) -> Sequence[Function]:
         """Deploy; then ask what there is."""
         with self._client() as client:
-            for bundle in self.bundles:
-                deploy_bundle(client, bundle)
+            if self.only_new:
+                self._deploy_new(client)
+            else:
+                for bundle in self.bundles:
+                    deploy_bundle(client, bundle)
             return client.functions().functions
+
+    def _deploy_new(self, client: ControlClient) -> None:
+        """One that is refused keeps neither the others nor what was deployed before from being served: it is reported,
+        and tried again at the next start. Raises Refused when nothing would be served at all.
+        """
+        refusals: list[Refused] = []
+        for bundle in self._not_there(client, self.bundles):
+            try:
+                deploy_bundle(client, bundle)
+            except Refused as refusal:
+                refusal.message = f"{bundle.name} is not deployed: {refusal.message}"
+                refusals.append(refusal)
+        if refusals and not client.functions().functions:
+            raise refusals[0]
+        for refused in refusals:
+            report(refused)
+
+    @staticmethod
+    def _not_there(client: ControlClient, bundles: Sequence[Bundle]) -> list[Bundle]:
+        """Those whose names are not taken; names are unique ignoring case."""
+        taken = {function.name.lower() for function in client.functions().functions}
+        return [bundle for bundle in bundles if bundle.name.lower() not in taken]
 
     def _deploy_later(self) -> None:
         """Deploy what the platform did not wait for, and say what became of each, on standard error."""
         with self._client() as client:
             for bundle in self.later:
                 try:
+                    if self.only_new and not self._not_there(client, (bundle,)):
+                        continue
                     deploy_bundle(client, bundle)
                 except Unreachable:
                     return  # it is this very platform: it is stopping

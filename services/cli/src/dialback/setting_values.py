@@ -232,6 +232,8 @@ PORT = Key("port", integer(0, 65535), 8080)
 CONTROL_HOST = Key("control_host", host, "127.0.0.1")
 CONTROL_PORT = Key("control_port", integer(0, 65535), 8081)
 PUBLIC_URL = Key("public_url", optional(url), None)
+EDGE_URL = Key("edge_url", optional(url), None)
+CONTROL_PUBLIC_URL = Key("control_public_url", optional(url), None)
 DATA_DIR = Key("data_dir", optional(path), None)
 LAUNCHER: Key[Literal["process", "docker"]] = Key("launcher", launcher, "process")
 DOCKER_HOST = Key("docker_host", optional(docker_host), None)
@@ -252,6 +254,7 @@ WINDOW_BUDGET = Key("window_budget", integer(1024 * 1024, 1 << 40), 64 * 1024 * 
 DRAIN_GRACE = Key("drain_grace", seconds, 30.0)
 DRAIN_DELAY = Key("drain_delay", seconds, 0.0)
 ACCESS_LOG = Key("access_log", boolean, True)
+SHARE_PORT = Key("share_port", boolean, False)
 LOG_FORMAT = Key("log_format", log_format, LOG_AUTO)
 METRICS: Key[TcpAddress | None] = Key("metrics", optional(tcp_address), None)
 
@@ -275,5 +278,6 @@ KNOWN = tuple(
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
         *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, LOG_FORMAT, METRICS),
         *(KEEP_DEPLOYMENTS, BUILD_TIMEOUT, BUILD_LIMIT),
+        *(CONTROL_PUBLIC_URL, EDGE_URL, SHARE_PORT),
     )
 )

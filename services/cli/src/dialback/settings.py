@@ -30,7 +30,15 @@ T = TypeVar("T")
 
 CONFIG_NAME = "dialback-platform.toml"
 PREFIX = "DIALBACK_"
-OTHER_VARIABLES = ("CONFIG", "CONTROL_URL", "CONTROL_TOKEN", "DEBUG", "CONTROL_FD", "LOG_FD", "ENTRY", "ALLOW")
+COMPOSE_VARIABLES = (
+    *("BIND", "DOCKER_GROUP", "DOCKER_SOCKET", "EDGE_CPUS", "EDGE_MEMORY", "FUNCTIONS", "INVOKER_CPUS"),
+    *("INVOKER_MEMORY", "OPEN_FILES", "PYTHON_IMAGE", "RESTART", "VERSION"),
+)
+"""What deploy/docker-compose.yml reads beside settings: whoever exports them uses the command in the same shell."""
+OTHER_VARIABLES = (
+    *("CONFIG", "CONTROL_URL", "CONTROL_TOKEN", "DEBUG", "CONTROL_FD", "LOG_FD", "ENTRY", "ALLOW"),
+    *COMPOSE_VARIABLES,
+)
 """Variables that are ours and no setting."""
 
 
@@ -63,17 +71,21 @@ class Settings:
     """Everything that `up`, `serve edge` and `serve invoker` can be told.
 
     `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
-    edge's own). `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
-    `docker_host` is the address of the container engine (None: DOCKER_HOST, else the usual socket).
-    `in_flight` is how many requests may be unanswered in all, `window_budget` the bytes by which all windows together
-    may grow. `keep_deployments` is how many of each function are kept; `build_timeout`, in seconds, and `build_limit`,
-    in bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
-    `access_log` is false, too, when `log_format` is `none`. `metrics` is a further port for /metrics, None for none.
+    edge's own), `edge_url` the latter alone; `control_public_url` the one that is printed for the control port and
+    the page. `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
+    `docker_host` is the address of the container engine (None: DOCKER_HOST, else the usual socket). `in_flight` is
+    how many requests may be unanswered in all, `window_budget` the bytes by which all windows together may grow.
+    `keep_deployments` is how many of each function are kept; `build_timeout`, in seconds, and `build_limit`, in
+    bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
+    `access_log` is false, too, when `log_format` is `none`. `metrics` is a further port for /metrics, None for
+    none.
     """
 
     public: Listen
     control: Listen
     public_url: str | None
+    edge_url: str | None
+    control_public_url: str | None
     data_dir: Path
     launcher: Literal["process", "docker"]
     docker_host: str | None
@@ -111,12 +123,14 @@ def resolve(
         public=Listen(host, port),
         control=Listen(say.get(values.CONTROL_HOST), say.get(values.CONTROL_PORT)),
         public_url=say.get(values.PUBLIC_URL),
+        edge_url=say.get(values.EDGE_URL),
+        control_public_url=say.get(values.CONTROL_PUBLIC_URL),
         data_dir=say.get(values.DATA_DIR) or default_data_dir(environment),
         launcher=say.get(values.LAUNCHER),
         docker_host=say.get(values.DOCKER_HOST),
         worker_image=say.get(values.WORKER_IMAGE),
         default=say.get(values.DEFAULT),
-        edge=edge_settings(say.file, host, port, say.get(values.TRUSTED_PROXIES)),
+        edge=edge_settings(say.file, host, port, say.get(values.SHARE_PORT), say.get(values.TRUSTED_PROXIES)),
         receiver=say.get(values.RECEIVER),
         receiver_url=_receiver_url(say),
         link=Link(say.get(values.LINK), say.get(values.LINK_KEY_FILE)),

@@ -1,8 +1,10 @@
 """Finds the running platform: its control address and its token, and where each of them came from.
 
-address   --control, DIALBACK_CONTROL_URL, else platform.json in the data folder (written by a running platform,
-          because port 0 is possible), else http://HOST:PORT of the settings
-token     --token, DIALBACK_CONTROL_TOKEN, else control.token in the data folder
+address   --control, DIALBACK_CONTROL_URL, else platform.json in the folder, else http://HOST:PORT of the settings
+token     --token, DIALBACK_CONTROL_TOKEN, else control.token in the folder
+folder    the data folder, where a running platform writes its addresses, because port 0 is possible; when none runs
+          there and no other data folder was asked for: deploy/.dialback of this checkout, where compose leaves the
+          same two files for the host
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from pathlib import Path
 from dialback.address import bracketed
 from dialback.errors import Unreachable, UsageProblem
 from dialback.setting_values import url
-from dialback.settings import Settings
+from dialback.settings import Settings, default_data_dir
 
 PLATFORM_FILE = "platform.json"
 TOKEN_FILE = "control.token"  # noqa: S105 - a file's name
+COMPOSE_FOLDER = Path(__file__).parents[4] / "deploy" / ".dialback"
+"""What the platform in compose leaves for the host; not there when this package was installed without its checkout."""
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -35,44 +39,56 @@ class Whereabouts:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a running platform says about itself in its data folder."""
+    """What a running platform says about itself in its data folder. `pid` None: it runs in a container."""
 
     control_url: str
     public_url: str
-    pid: int
+    pid: int | None
 
 
 def locate(control: str | None, token: str | None, settings: Settings, environment: Mapping[str, str]) -> Whereabouts:
     """UsageProblem: an address or token that is none. Unreachable: no token anywhere, so no platform was started."""
-    address, url_origin = _control_url(control, settings, environment)
-    secret, token_origin = _token(token, settings, environment)
+    folder = _folder(settings, environment)
+    address, url_origin = _control_url(control, folder, settings, environment)
+    secret, token_origin = _token(token, folder, environment)
     return Whereabouts(address, url_origin, secret, token_origin)
 
 
-def _control_url(control: str | None, settings: Settings, environment: Mapping[str, str]) -> tuple[str, str]:
+def _folder(settings: Settings, environment: Mapping[str, str]) -> Path:
+    """The data folder, or what compose left when nothing runs here and nobody asked for a data folder."""
+    data = settings.data_dir
+    usual = data == default_data_dir(environment)
+    if usual and read_running(data) is None and (COMPOSE_FOLDER / PLATFORM_FILE).exists():
+        return COMPOSE_FOLDER
+    return data
+
+
+def _control_url(
+    control: str | None, folder: Path, settings: Settings, environment: Mapping[str, str]
+) -> tuple[str, str]:
     for said, origin in ((control, "--control"), (environment.get("DIALBACK_CONTROL_URL"), "DIALBACK_CONTROL_URL")):
         if said:
             try:
                 return url(said, settings.data_dir), origin
             except ValueError as wrong:
                 raise UsageProblem(f"{origin}: {wrong}") from None
-    running = read_running(settings.data_dir)
+    running = read_running(folder)
     if running is not None:
-        return running.control_url, str(settings.data_dir / PLATFORM_FILE)
+        return running.control_url, str(folder / PLATFORM_FILE)
     host = WILDCARDS.get(settings.control.host, settings.control.host)
     return f"http://{bracketed(host)}:{settings.control.port or 8081}", "the default"
 
 
-def _token(token: str | None, settings: Settings, environment: Mapping[str, str]) -> tuple[str, str]:
+def _token(token: str | None, folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
     for said, origin in ((token, "--token"), (environment.get("DIALBACK_CONTROL_TOKEN"), "DIALBACK_CONTROL_TOKEN")):
         if said:
             return _checked(said, origin), origin
-    file = settings.data_dir / TOKEN_FILE
+    file = folder / TOKEN_FILE
     try:
         return _checked(file.read_text(encoding="utf-8", errors="replace"), str(file)), str(file)
     except FileNotFoundError:
         raise Unreachable(
-            f"no platform has been started with the data folder {settings.data_dir}",
+            f"no platform has been started with the data folder {folder}",
             hint="start one with `dialback up`, or name a running one with --control and --token",
         ) from None
     except OSError as unreadable:
@@ -87,13 +103,14 @@ def _checked(token: str, origin: str) -> str:
 
 
 def read_running(data_dir: Path) -> Running | None:
-    """What `platform.json` says, when the process that wrote it is alive; None otherwise."""
+    """What `platform.json` says; None when the process that wrote it is not alive. Of containers nothing is known."""
     try:
         said = json.loads((data_dir / PLATFORM_FILE).read_bytes())
-        running = Running(url(said["control_url"], data_dir), str(said["public_url"]), int(said["pid"]))
+        pid = int(said["pid"]) if "pid" in said else None
+        running = Running(url(said["control_url"], data_dir), str(said["public_url"]), pid)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return running if _alive(running.pid) else None
+    return running if running.pid is None or _alive(running.pid) else None
 
 
 def write_running(data_dir: Path, running: Running) -> None:

@@ -20,7 +20,7 @@ from .errors import Rejected, UpstreamUnavailable
 from .forwarded import relayed_fields
 from .hooks import BodyFilter
 from .http_parser import ALLOW
-from .own_answers import own_answer
+from .own_answers import HEALTH, own_answer
 from .request_head import RequestHead
 from .response_writer import Framing, ResponseWriter
 from .tracing import RequestSpan
@@ -371,6 +371,8 @@ class Exchange(BaseSink):
         self._stream = None
         connection = self._connection
         request = self._request
+        if request is not None and request.path == HEALTH and self._head_status == 200:
+            return  # a probe every few seconds would drown what the log is read for
         duration = connection.now() - self._started
         record = AccessRecord(
             at=time.time() - duration,

@@ -18,7 +18,9 @@ _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 
 
 class Listener:
-    """Accepts on one address. `factory` makes a protocol for each client; `connected` says how many there are."""
+    """Accepts on one address. `factory` makes a protocol for each client; `connected` says how many there are; with
+    `shared` the port may have further listeners.
+    """
 
     def __init__(
         self,
@@ -27,11 +29,13 @@ class Listener:
         *,
         at_most: int | None = None,
         backlog: int = 1024,
+        shared: bool = False,
     ) -> None:
         self._factory = factory
         self._connected = connected
         self._at_most = at_most or _file_limit()
         self._backlog = backlog
+        self._shared = shared
         self._socket: socket.socket | None = None
         self._accepting = False
         self._handshakes: set[asyncio.Task[object]] = set()
@@ -48,6 +52,8 @@ class Listener:
         try:
             listening.setblocking(False)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._shared:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             _set_for_accepted(listening)
             listening.bind(address)
             listening.listen(self._backlog)

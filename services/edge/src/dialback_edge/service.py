@@ -41,6 +41,7 @@ class EdgeService:
             lambda: len(self._context.connections),
             at_most=settings.limits.connections,
             backlog=settings.limits.backlog,
+            shared=settings.share_port,
         )
         self._timer: asyncio.TimerHandle | None = None
 

@@ -108,6 +108,8 @@ class EdgeSettings(Frozen):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    share_port: bool = False
+    """Whether other edges of this machine may listen on the same port; the kernel spreads connections over them."""
     limits: EdgeLimits = EdgeLimits()
     timeouts: EdgeTimeouts = EdgeTimeouts()
     trusted_proxies: tuple[Network, ...] = ()

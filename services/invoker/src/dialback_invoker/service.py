@@ -45,6 +45,7 @@ from dialback_invoker.receiver import Receiver
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
 from dialback_invoker.rollout import Rollout, patient
+from dialback_invoker.secret_files import ensure_key
 from dialback_invoker.settings import InvokerSettings, TcpAddress
 from dialback_invoker.store.port import Retention
 from dialback_invoker.store.sqlite import SqliteStore
@@ -282,20 +283,24 @@ class InvokerService:
             self.view, deployer, self.registry, store, self._recorder, self._logs, self._watchers, self.exposition
         )
         control = self.settings.control
-        app = create_app(services, token, hosts={control.host})
+        shown = self.settings.control_public_url
+        hosts = {control.host, *({urlsplit(shown).hostname or ""} if shown else ())}
+        app = create_app(services, token, hosts=hosts)
         server = ControlServer(app, control.host, control.port, SHUTDOWN if self._development is None else _AT_ONCE)
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)
         self._undo.append(self._watchers.close)
-        self.control_url = self.view.control_url = f"http://{_bracketed(control.host)}:{port}"
+        self.control_url = f"http://{_bracketed(control.host)}:{port}"
+        self.view.control_url = shown or self.control_url
+        self.view.edge_url = self.settings.edge_url
         self.control_token = self.data.control_token.read_text().strip()
 
     def _link_key(self) -> bytes:
         path = self.settings.link_key_file or self.data.link_key
         try:
-            if self.settings.link_key_file is None and not path.exists():
-                _write_private(path, secrets.token_hex(32))
+            if self.settings.link_key_file is None:
+                ensure_key(path)
             key = path.read_bytes().strip()
         except OSError as error:
             raise PathProblem(f"the link's key {path}: {error.strerror or error}") from error
@@ -421,8 +426,3 @@ async def _bind(start: Awaitable[object], wanted: TcpAddress, flag: str) -> None
     except OSError as error:
         where = f"{wanted.host}:{wanted.port}"
         raise PlatformFailure(f"cannot listen on {where} ({flag}): {error.strerror}", code="cannot_listen") from error
-
-
-def _write_private(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-        file.write(text + "\n")

@@ -36,6 +36,10 @@ class InvokerSettings(Frozen):
     """The function that answers requests which name none."""
     public_url: str = ""
     """The public address to print and to reach the edge at; empty: what the edge says of itself."""
+    edge_url: str = ""
+    """Where the invoker itself reaches the edge, for runs that are asked for on the page; empty: at `public_url`."""
+    control_public_url: str = ""
+    """Where people reach the control port, when that is not where it listens; its host is answered to as well."""
     receiver: TcpAddress | None = None
     """Where workers dial back to on TCP; None: a Unix socket in the run folder."""
     receiver_url: str = ""

@@ -31,6 +31,7 @@ class View:
     ) -> None:
         """`public_url` is asked each time: an edge may say it later, or another time differently."""
         self.control_url = ""
+        self.edge_url = ""
         self.ready = False
         self.leaving = False
         self._dispatch = dispatch
@@ -57,6 +58,7 @@ class View:
             data_dir=self._data_dir,
             memory_enforcement=self._launcher.memory_enforcement,
             started_at=self._started_at,
+            edge_url=self.edge_url,
         )
 
     def urls(self, function: str) -> Sequence[str]:

@@ -3,6 +3,7 @@
 # ruff: noqa: ARG001 - `session` reads the shared options from the context
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +37,7 @@ def up(
     control_host: o.ControlHost = None,
     control_port: o.ControlPort = None,
     public_url: o.PublicUrl = None,
+    control_public_url: o.ControlPublicUrl = None,
     trusted_proxies: o.TrustedProxies = None,
     receiver: o.Receiver = None,
     receiver_url: o.ReceiverUrl = None,
@@ -83,6 +85,7 @@ def edge(
     host: o.Host = None,
     port: o.Port = None,
     public_url: o.PublicUrl = None,
+    share_port: o.SharePort = None,
     trusted_proxies: o.TrustedProxies = None,
     link: o.LinkAddress = None,
     link_key_file: o.LinkKeyFile = None,
@@ -102,9 +105,15 @@ def edge(
 @serve.command(cls=Command)
 def invoker(
     context: typer.Context,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR ...]", help="Functions to deploy unless they are there.", show_default=False),
+    ] = None,
     control_host: o.ControlHost = None,
     control_port: o.ControlPort = None,
     public_url: o.PublicUrl = None,
+    edge_url: o.EdgeUrl = None,
+    control_public_url: o.ControlPublicUrl = None,
     link: o.LinkAddress = None,
     link_key_file: o.LinkKeyFile = None,
     receiver: o.Receiver = None,
@@ -128,12 +137,29 @@ def invoker(
     metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
-    """Run the invoker: functions, workers, the receiver, the control port and the page."""
-    _serve(context, "invoker", "Dialback's invoker", json)
+    """Run the invoker: functions, workers, the receiver, the control port and the page.
+
+    Of the functions that are named, those are deployed whose name is not there yet: what was deployed since stays.
+    Those with a requirements.txt follow when the invoker is ready, since installing takes its time.
+    """
+    _serve(context, "invoker", "Dialback's invoker", json, sources)
 
 
-def _serve(context: typer.Context, kind: str, title: str, json: bool) -> None:
-    from dialback.serving import Serving, service
+def _serve(context: typer.Context, kind: str, title: str, json: bool, sources: Sequence[Path] | None = None) -> None:
+    from dialback.deploying import pack_shown
+    from dialback.serving import Serving, refuse_twins, service
     from dialback.session import settings_of
 
-    raise typer.Exit(Serving(settings_of(context), title, json).run(service(kind)))
+    settings = settings_of(context)
+    with ExitStack() as opened:
+        packed = [(source, opened.enter_context(closing(pack_shown(source)))) for source in sources or ()]
+        refuse_twins([bundle for _, bundle in packed])
+        first = [bundle for source, bundle in packed if not _installs(source)]
+        later = [bundle for source, bundle in packed if _installs(source)]
+        code = Serving(settings, title, json, first, later, only_new=True).run(service(kind))
+    raise typer.Exit(code)
+
+
+def _installs(source: Path) -> bool:
+    """Whether deploying it begins with an installation."""
+    return (source / "requirements.txt").is_file()

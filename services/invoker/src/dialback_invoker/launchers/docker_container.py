@@ -98,5 +98,4 @@ def _read_only(source: str, target: str) -> dict[str, Any]:
         "Source": source,
         "Target": target,
         "ReadOnly": True,
-        "BindOptions": {"Propagation": "rprivate"},
     }

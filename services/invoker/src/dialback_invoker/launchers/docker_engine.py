@@ -403,10 +403,7 @@ class Engine:
         while cause is not None and seen < 10:
             text = str(cause)
             if isinstance(cause, PermissionError) or "Permission denied" in text:
-                return (
-                    f"{where} may not be used by this user: add the user to the socket's group (usually `docker`), "
-                    "or name another engine with --docker-host"
-                )
+                return f"{where} may not be used by this user: {_socket_advice(self.host)}"
             if isinstance(cause, requests.exceptions.Timeout) or "timed out" in text.lower():
                 return f"{where} does not answer within {CALL_SECONDS:g} seconds"
             cause, seen = cause.__cause__ or cause.__context__, seen + 1
@@ -416,3 +413,18 @@ class Engine:
 def _said(error: docker.errors.APIError) -> str:
     """The engine's own words, in one line."""
     return str(error.explanation or error).strip().replace("\n", " ")[:2000]
+
+
+def _socket_advice(host: str) -> str:
+    """What to do about a socket that may not be used. A group's number is another one inside of a container, and it is
+    the one inside that compose has to be told.
+    """
+    other = "or name another engine with --docker-host"
+    try:
+        group = os.stat(host.removeprefix("unix://")).st_gid
+    except OSError:
+        return f"add the user to the socket's group (usually `docker`), {other}"
+    return (
+        f"its socket belongs to group {group}. Add the user to that group "
+        f"(in compose: DIALBACK_DOCKER_GROUP={group} in deploy/.env), {other}"
+    )

@@ -102,6 +102,7 @@ class Site:
                 COMPOSE_PROJECT: project,
                 "com.docker.compose.service": "worker",
                 "com.docker.compose.oneoff": "True",
+                "com.docker.compose.config-hash": "worker",
             }
 
     @property
