@@ -10,10 +10,10 @@ LATER := $(patsubst %/requirements.txt,%,$(wildcard examples/*/requirements.txt)
 EXAMPLES := $(filter-out $(LATER),$(patsubst %/README.md,%,$(wildcard examples/*/README.md)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench lock clean
+.PHONY: help setup run test lint bench lock screenshots clean
 
 help: ## what can be asked for
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything in it
 
@@ -43,6 +43,9 @@ bench: $(STAMP) ## measure against nginx in front of uvicorn (QUICK=1 for two mi
 
 lock: $(STAMP) ## compile requirements/*.in to hashed locks
 	@for f in uv build run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements/$$f.in -o requirements/$$f.txt; done
+
+screenshots: $(STAMP) ## take the docs' pictures of the page again (needs Chromium)
+	@$(BIN)/python docs/make_screenshots.py
 
 clean: ## remove what setup and the tools made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from bench import interrupts
+from bench import dev_save, interrupts
 from bench.machine import machine
 from bench.report import report
 from bench.session import Session, say
@@ -16,6 +17,7 @@ from bench.subjects import DEFAULT, SUBJECTS, YARDSTICK
 from bench.targets import judge
 from bench.workloads import WORKLOADS
 
+ALL = (*WORKLOADS, dev_save.NAME)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -23,11 +25,15 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure Dialback and its peers: every server is visited once a round, ratios are taken inside it.",
-        epilog=f"workloads: {', '.join(WORKLOADS)}. subjects: {', '.join(SUBJECTS)}. bench/README.md explains both.",
+        epilog=f"workloads: {', '.join(ALL)}. subjects: {', '.join(SUBJECTS)}. bench/README.md explains both.",
     )
     parser.add_argument("--quick", action="store_true", help="about two minutes: shorter visits, fewer rounds")
     parser.add_argument(
-        *("--only", "-o"), action="append", choices=WORKLOADS, metavar="WORKLOAD", help="this workload (repeatable)"
+        *("--only", "-o"),
+        action="append",
+        choices=ALL,
+        metavar="WORKLOAD",
+        help="this workload (repeatable)",
     )
     parser.add_argument(
         *("--subject", "-s"),
@@ -55,7 +61,9 @@ def main() -> int:
     interrupts.install()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    workloads = options.only or list(WORKLOADS)
+    workloads = options.only or list(ALL)
+    if workloads == [dev_save.NAME]:
+        return _dev_save_alone(options)
     names = [name for name in SUBJECTS if name in (options.subject or DEFAULT) or name == YARDSTICK]
     about, begun = machine(), time.time()
     say(f"{about['cpu']}, {about['cores']} cores, load {about['load_average_before']:.2f}; starting the servers")
@@ -64,11 +72,12 @@ def main() -> int:
             for workload in WORKLOADS.values():
                 if workload.name in workloads:
                     session.measure(workload)
+        saved = _dev_save(options) if dev_save.NAME in workloads else None
     except interrupts.Interrupted as interrupted:
         say("interrupted; every server was stopped")
         return 128 + interrupted.number
     verdicts = judge(session.results, workloads)
-    text = report(session.results, verdicts)
+    text = report(session.results, verdicts) + (f"\n\n{saved.report()}" if saved else "")
     result = {
         "made_at": begun,
         "seconds": time.time() - begun,
@@ -77,13 +86,37 @@ def main() -> int:
         "targets": [
             {"text": verdict.target.text, "value": verdict.value, "verdict": verdict.word} for verdict in verdicts
         ],
+        **({"dev_save": saved.as_json()} if saved else {}),
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=1) + "\n")
-    options.json.with_suffix(".md").write_text(text + "\n")
+    _write(options.json, result, text)
+    missed = not all(verdict.met for verdict in verdicts) or (saved is not None and not saved.met)
+    return int(options.check and missed)
+
+
+def _dev_save(options: argparse.Namespace) -> dev_save.DevSave:
+    say("saving under `dialback dev`")
+    return dev_save.measure(options.rounds or (5 if options.quick else 15))
+
+
+def _dev_save_alone(options: argparse.Namespace) -> int:
+    """Without peers, which have no such thing."""
+    about, begun = machine(), time.time()
+    try:
+        saved = _dev_save(options)
+    except interrupts.Interrupted as interrupted:
+        return 128 + interrupted.number
+    seconds = time.time() - begun
+    result = {"made_at": begun, "seconds": seconds, "machine": about, "dev_save": saved.as_json()}
+    _write(options.json, result, saved.report())
+    return int(options.check and not saved.met)
+
+
+def _write(path: Path, result: dict[str, Any], text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    path.with_suffix(".md").write_text(text + "\n")
     print(text)
-    say(f"\n{result['seconds']:.0f} s; {options.json}")
-    return int(options.check and not all(verdict.met for verdict in verdicts))
+    say(f"\n{result['seconds']:.0f} s; {path}")
 
 
 if __name__ == "__main__":

@@ -58,3 +58,14 @@ def test_a_run_that_is_interrupted_stops_its_servers(tmp_path, number, status):
 def test_the_readme_knows_every_workload():
     text = (ROOT / "bench/README.md").read_text()
     assert all(f"`{name}`" in text for name in WORKLOADS)
+
+
+def test_saves_are_measured_without_peers(tmp_path):
+    result = tmp_path / "result.json"
+    command = [sys.executable, "-m", "bench", "--only", "dev-save", "--rounds", "1", "--json", str(result)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "### dev-save: from a save to the new code's first answer" in done.stdout
+    saves = json.loads(result.read_text())["dev_save"]["saves_ms"]
+    assert {name: len(values) for name, values in saves.items()} == dict.fromkeys(saves, 1)
+    assert len(saves) == 3

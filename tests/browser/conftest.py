@@ -15,7 +15,7 @@ import pytest
 from . import chromium
 from .chromium import Browser
 from .fake_control import TOKEN, Fake, serve
-from .stories import streams
+from .stories import ID, NEW, OLD, deployment, recorded, replayed, streams
 from .tab import Page
 
 WORDS = [f"word{index} " for index in range(12)]
@@ -79,6 +79,9 @@ async def control(browser: Browser) -> AsyncIterator[Control]:
         return
     script = Fake()
     script.stories["words"] = streams(WORDS, every=0.04)
+    script.deployments = [deployment(NEW, True), deployment(OLD, False)]
+    before = script.traces[ID] = recorded(ID, NEW, 300, 900)
+    script.replay = replayed(before, recorded("01re", OLD, 30, 1000))
     async with serve(script) as url:
         yield Control(url, TOKEN, "words")
         await browser.leave()

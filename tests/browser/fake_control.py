@@ -32,9 +32,21 @@ class Fake:
         self.invocations: list[Json] = []
         self.workers: list[Json] = []
         self.lines: list[Json] = []
+        """Give each the next `seq`."""
+        self.live: list[Json] = []
+        self.deployments: list[Json] = []
+        self.traces: dict[str, Json] = {}
+        self.replays: list[Json] = []
+        self.replay: Story | None = None
+        self.missed = 0
+        """What `ended` and `log` say was missed."""
+        self.watching = 0
+        """How many event streams are open."""
+        self._broken = 0
         self.requests: list[Json] = []
         self.refusal: tuple[int, Json] | None = None
         self.health = "ready"
+        self.started = time.time()
         self.stopped = asyncio.Event()
 
     def functions(self) -> list[Json]:
@@ -46,7 +58,7 @@ class Fake:
                 "entry": "app:app",
                 "mode": "callback",
                 "launcher": "process",
-                "created_at": time.time(),
+                "created_at": self.started,
                 "urls": [f"http://127.0.0.1:8080/@{name}/", f"http://{name}.localhost:8080/"],
                 "workers": 1,
                 "in_flight": 0,
@@ -64,8 +76,9 @@ class Fake:
         await response.prepare(request)
         try:
             await self.stories[asked["function"]](Run(asked, response))
-        except ConnectionResetError:
+        except (ConnectionResetError, asyncio.CancelledError):
             self.stopped.set()  # the page pressed Stop
+            raise
         self.invocations.insert(
             0, invocation(asked["function"], asked["mode"], path=asked["path"], method=asked["method"])
         )
@@ -81,8 +94,10 @@ class Fake:
 
             app.router.add_get(path, handle)
 
-        async def logs(_: web.Request) -> web.Response:
-            return web.Response(text="".join(json.dumps(line) + "\n" for line in self.lines))
+        async def logs(request: web.Request) -> web.Response:
+            wanted = request.query.get("invocation")
+            lines = [line for line in self.lines if not wanted or line["invocation"] == wanted]
+            return web.Response(text="".join(json.dumps(line) + "\n" for line in lines))
 
         async def index(_: web.Request) -> web.StreamResponse:
             return web.FileResponse(PAGE / "index.html", headers=page)
@@ -90,19 +105,80 @@ class Fake:
         async def static(request: web.Request) -> web.StreamResponse:
             return web.FileResponse(PAGE / request.match_info["name"], headers=page)
 
-        answers("/v1/functions", lambda: {"functions": self.functions()})
-        answers("/v1/workers", lambda: {"workers": self.workers})
+        async def one(request: web.Request) -> web.Response:
+            found = self.traces.get(request.match_info["id"]) or self._last_trace()
+            return web.json_response(found)
+
         answers("/v1/invocations", lambda: {"invocations": self.invocations})
-        answers(
-            "/v1/platform", lambda: {"version": "0.1.0", "launcher": "process", "public_url": "http://127.0.0.1:8080"}
-        )
-        answers("/_dialback/health", lambda: {"status": self.health})
-        answers("/v1/invocations/{id}", self._last_trace)
+        answers("/v1/platform", self._platform)
+        app.router.add_get("/v1/events", self.events)
+        app.router.add_get("/v1/invocations/{id}", one)
+        app.router.add_post("/v1/invocations/{id}/replay", self.replayed)
         app.router.add_get("/v1/functions/{name}/logs", logs)
+        answers("/v1/functions/{name}/deployments", lambda: {"deployments": self.deployments})
         app.router.add_post("/v1/runs", self.runs)
         app.router.add_get("/", index)
         app.router.add_get("/static/{name}", static)
         return app
+
+    def _platform(self) -> Json:
+        facts = {"version": "0.1.0", "launcher": "process", "public_url": "http://127.0.0.1:8080"}
+        return facts | {"status": self.health}
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """What the lists say, and what was added to them since, looked at 50 times a second."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        self.watching += 1
+        try:
+            await self._tell(Run({}, response))
+        except ConnectionResetError:
+            pass
+        finally:
+            self.watching -= 1
+        return response
+
+    def break_streams(self) -> None:
+        """End the event streams as a broken network would: in the middle."""
+        self._broken += 1
+
+    async def _tell(self, told: Run) -> None:
+        shown: Json = {}
+        broken = self._broken
+        ended = {one["id"]: one for one in self.invocations}
+        count = len(self.lines)
+        await told.send("recent", invocations=self.invocations, lines=self.lines)
+        while broken == self._broken:
+            now = {
+                "platform": self._platform(),
+                "live": {"count": len(self.live), "invocations": self.live},
+                "functions": {"functions": self.functions()},
+                "workers": {"workers": self.workers},
+            }
+            for name, data in now.items():
+                if shown.get(name) != data:
+                    shown[name] = json.loads(json.dumps(data))
+                    await told.send(name, **data)
+            new = [one for one in self.invocations if ended.get(one["id"]) != one]
+            if new:
+                ended |= {one["id"]: one for one in new}
+                await told.send("ended", invocations=new[::-1], missed=self.missed)
+            if len(self.lines) > count:
+                await told.send("log", lines=self.lines[count:], missed=self.missed)
+                count = len(self.lines)
+            await asyncio.sleep(0.02)
+
+    async def replayed(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        self.replays.append(asked)
+        if self.refusal:
+            status, error = self.refusal
+            return web.json_response({"error": error}, status=status)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        assert self.replay is not None
+        await self.replay(Run(asked | {"id": request.match_info["id"]}, response))
+        return response
 
     def _last_trace(self) -> Json:
         run = Run({"function": "clock", "mode": "callback", "method": "GET", "path": "/"}, web.StreamResponse())
@@ -131,7 +207,7 @@ async def guard(
 @asynccontextmanager
 async def serve(fake: Fake) -> AsyncIterator[str]:
     """Serve on a free port of the loopback; yields the base URL."""
-    runner = web.AppRunner(fake.app(), access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(fake.app(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

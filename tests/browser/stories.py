@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 ID = "01jx4k7w3qv8n2m5r9t0y6z1ab"
+OLD, NEW = "d_older0000001", "d_newer0000002"
 Json = dict[str, Any]
 
 
@@ -47,7 +48,7 @@ def streams(chunks: list[str], every: float, before: float = 0.03, status: int =
     """A function that makes `chunks`, one each `every` seconds, the first after `before` seconds."""
 
     async def story(run: Run) -> None:
-        callback = run.request["mode"] == "callback"
+        callback = run.request["mode"] != "buffered"
         marks = [("received", 0.0)]
         times = []
         await run.frame("link", "down", "OPEN", 412)
@@ -122,7 +123,7 @@ def trace(run: Run, marks: list[tuple[str, float]], times: list[float], status: 
         },
         "blocked": {"client_ms": 0.0, "worker_ms": 0.2},
         "payload": {"version": "2.0", "rawPath": run.request["path"]}
-        | ({"dialback": stamp} if mode == "callback" else {}),
+        | ({"dialback": stamp} if mode != "buffered" else {}),
         "frames": [{"t": t, "hop": "link", "direction": "up", "stream": 1, "type": "DATA", "size": 30} for t in times],
         "frames_dropped": 0,
     }
@@ -151,3 +152,45 @@ def invocation(function: str, mode: str = "callback", **other: Any) -> Json:
         "first_byte_ms": 31.0,
         "total_ms": 1240.0,
     } | other
+
+
+def deployment(identity: str, active: bool) -> Json:
+    about = {"deployment": identity, "name": "words", "kind": "asgi", "entry": "app:app", "mode": "callback"}
+    return about | {"bundle": "ab" * 32, "created_at": time.time() - 300, "active": active}
+
+
+def recorded(identity: str, deployment: str, first: float, end: float, **request: Any) -> Json:
+    """A whole trace with its request."""
+    run = Run({"function": "words", "mode": "callback", "method": "POST", "path": "/@words/a"}, None)  # type: ignore[arg-type]
+    marks = [("received", 0.0), ("admitted", 0.4), ("head", first - 1), ("first_byte", first), ("end", end)]
+    record = {"method": "POST", "target": "/@words/a?q=1", "authority": "127.0.0.1", "headers": [["accept", "*/*"]]}
+    record |= {"left_out": ["authorization"], "body_kept": True, "body_bytes": 4, "body": "body", "base64": False}
+    found = trace(run, marks, [first, first + 200, end], 200)
+    return found | {
+        "id": identity, "deployment": deployment, "first_byte_ms": first, "total_ms": end, "request": record | request,
+    }  # fmt: skip
+
+
+def replayed(before: Json, after: Json) -> Story:
+    """A replay as the platform tells it."""
+
+    async def story(run: Run) -> None:
+        left_out = [] if run.request["headers"] else ["authorization"]
+        plan = {"original": before, "deployment": run.request["deployment"], "active": False, "left_out": left_out}
+        await run.send("plan", **plan, mode=run.request["mode"])
+        await run.frame("link", "down", "OPEN", 300)
+        await run.send("head", t_ms=10, status=200, headers=[])
+        await run.chunk("one ")
+        await run.chunk("two")
+        await run.end()
+        await run.send("trace", **after)
+        measures = {
+            "status": {"before": 200, "after": 200},
+            "verdict": {"before": "ok", "after": "ok"},
+            "first_byte_ms": {"before": 300.0, "after": 30.0, "difference": -270.0},
+            "total_ms": {"before": 900.0, "after": 1000.0, "difference": 100.0},
+            "bytes_out": {"before": 412, "after": 7},
+        }
+        await run.send("comparison", measures=measures, body="different")
+
+    return story

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 WAIT_SECONDS = 10.0
+CUT = "net::ERR_NETWORK_CHANGED"
+"""Chromium cuts what it loads, even from the loopback, when a network comes or goes; containers bring theirs."""
 
 
 class BrowserError(AssertionError):
@@ -26,6 +28,7 @@ class Page:
         self._session = session
         self.complaints: list[str] = []
         self.requested: list[str] = []
+        self._cut = False
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         return await self._browser.call(method, self._session, **params)
@@ -33,6 +36,8 @@ class Page:
     def note(self, method: str, params: dict[str, Any]) -> None:
         if method == "Runtime.exceptionThrown":
             self.complaints.append(params["exceptionDetails"]["exception"].get("description", "exception"))
+        elif method == "Log.entryAdded" and CUT in params["entry"]["text"]:
+            self._cut = True
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}".strip())
         elif method == "Runtime.consoleAPICalled" and params["type"] == "error":
@@ -56,7 +61,12 @@ class Page:
 
     async def goto(self, url: str) -> None:
         await self.call("Page.navigate", url=url)
-        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        for _ in range(3):
+            await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+            if not self._cut:
+                return
+            self._cut = False
+            await self.call("Page.reload")
 
     async def eval(self, expression: str) -> Any:
         """The JSON value of `expression`; a promise is awaited.

@@ -1,7 +1,9 @@
 """What functions, clients and logs say is shown as text, however large or hostile it is; failures are said plainly."""
 
 import asyncio
+import json
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -31,7 +33,12 @@ async def test_names_chunks_logs_paths_and_errors_are_text_only(page: Page, fake
     fake.invocations = [invocation(ATTACK, path=ATTACK, verdict=ATTACK, cause=ATTACK)]
     fake.workers = [{"id": ATTACK, "function": ATTACK, "state": ATTACK, "pid": ATTACK}]
     line = {"at": time.time(), "function": ATTACK, "worker": ATTACK, "invocation": ATTACK, "stream": "stdout"}
-    fake.lines = [line | {"level": "INFO", "line": ATTACK}]
+    fake.lines = [line | {"seq": 1, "level": "INFO", "line": ATTACK}]
+    fake.deployments = [{"deployment": ATTACK, "kind": ATTACK, "entry": ATTACK, "mode": ATTACK, "bundle": ATTACK}]
+    record = {"method": ATTACK, "target": ATTACK, "authority": ATTACK, "headers": [[ATTACK, ATTACK]], "body": ATTACK}
+    fake.traces["x"] = invocation(ATTACK, path=ATTACK, marks=[{"name": ATTACK, "t": 0}, {"name": ATTACK, "t": 9}]) | {
+        "request": record | {"left_out": [ATTACK], "body_kept": True, "body_bytes": 9, "base64": False}
+    }
     await page.goto(fake_control.url)
     await page.until("document.querySelector('#function option')")
     await page.until("document.querySelector('#log li span')")
@@ -41,7 +48,19 @@ async def test_names_chunks_logs_paths_and_errors_are_text_only(page: Page, fake
     assert await page.eval("document.querySelector('#lane-callback .text').textContent") == ATTACK
     assert await page.eval("document.querySelector('#log span').textContent") == ATTACK
     assert await page.eval("document.querySelector('#lane-callback .error').textContent") == ATTACK
-    assert await page.eval("document.querySelector('#workers code').textContent") == ATTACK
+    for route, found in (
+        ("#/workers", "#workers code"),
+        ("#/functions", "#functions a"),
+        (f"#/functions/{quote(ATTACK, safe='')}", "#function-deployments code"),
+        ("#/invocations", "#ended td[data-name=Function]"),
+        ("#/invocations/x", "#replay label[for^=replay-secret]"),
+        ("#/invocations/x", "#invocation-request pre"),
+        ("#/logs", "#all-logs span"),
+    ):
+        await page.eval(f"void (location.hash = {json.dumps(route)})")
+        await page.until(f"document.querySelector('{found}')?.textContent.includes('owned')")
+    assert await page.eval("document.querySelectorAll('img, main script').length") == 0
+    assert "owned" not in (await page.eval("document.title")).replace(ATTACK, "")
 
 
 async def test_a_large_answer_is_cut_and_never_freezes_the_page(page: Page, fake: Fake, fake_control: Control) -> None:
@@ -182,10 +201,11 @@ async def test_an_empty_platform_says_how_to_begin(page: Page, fake: Fake, fake_
 async def test_an_invocation_opens_its_waterfall(page: Page, fake: Fake, fake_control: Control) -> None:
     fake.invocations = [invocation("words")]
     await enter(page, fake_control)
-    await page.until("document.querySelector('#invocations button')")
-    await page.eval("document.querySelector('#invocations button').focus()")
+    await page.until("document.querySelector('#invocations a')")
+    await page.eval("document.querySelector('#invocations a').focus()")
     await page.press("Enter", 13, "\r")
-    await page.until("document.querySelector('dialog[open] .waterfall li')")
-    await page.press("Escape", 27)
-    await page.until("!document.querySelector('dialog[open]')")
-    assert await page.eval("document.activeElement.matches('#invocations button')"), "focus returns to where it was"
+    await page.until("document.querySelector('#invocation-waterfall .waterfall li')")
+    assert await page.eval("document.activeElement.id") == "invocation-title", "the keyboard goes where the eye goes"
+    await page.eval("history.back()")
+    await page.until("!document.querySelector('#view-race').hidden")
+    assert await page.eval("document.querySelector('#function').value") == "words"

@@ -94,6 +94,26 @@ async def test_the_waterfall_of_each_mode_is_drawn_on_one_scale(page: Page, cont
     assert scales[0] == scales[1]
 
 
+async def test_tunnel_races_in_its_own_colour_and_name(page: Page, control: Control) -> None:
+    await enter(page, control)
+    await page.choose("#second", "tunnel")
+    await race(page)
+    assert await page.text("#name-callback") == "tunnel"
+    assert "tunnel's first byte" in await page.text("#said")
+    modes = await page.eval("[...document.querySelectorAll('#waterfalls article')].map((node) => node.dataset.mode)")
+    assert modes == ["buffered", "tunnel"]
+    colours = await page.eval(
+        "['#lane-callback', '.strand[data-hop=socket] line', '#waterfalls .tunnel'].map((where) =>"
+        " getComputedStyle(document.querySelector(where)).getPropertyValue('--lane').trim())"
+    )
+    assert len(set(colours)) == 1
+    assert await page.eval("document.querySelector('.strand[data-hop=socket]').dataset.toWorker >= 1")
+    await page.choose("#second", "callback")
+    await race(page)
+    assert await page.text("#name-callback") == "callback"
+    assert await page.eval("document.querySelector('#lane-callback').matches('.callback:not(.tunnel)')")
+
+
 async def test_the_token_leaves_the_address_bar_and_survives_a_reload(page: Page, control: Control) -> None:
     await enter(page, control)
     assert await page.eval("location.href") == f"{control.base_url}/"
@@ -119,6 +139,7 @@ async def test_no_width_scrolls_sideways(page: Page, control: Control, width: in
     await enter(page, control)
     await race(page)
     assert await page.eval("document.documentElement.scrollWidth") <= width
-    await page.click("#invocations button")
-    await page.until("document.querySelector('dialog[open] .waterfall')")
+    await page.until("document.querySelector('#invocations a')")
+    await page.click("#invocations a")
+    await page.until("document.querySelector('#invocation-waterfall .waterfall')")
     assert await page.eval("document.documentElement.scrollWidth") <= width

@@ -89,6 +89,28 @@ FUNCTION: dict[str, Any] = {
 }
 
 
+ENVIRONMENT = {
+    "key": "ab" * 16,
+    "python": "3.12.4",
+    "source": "requirements.txt",
+    "packages": {"rich": "14.0", "websockets": "12.0"},
+    "size": 3 << 20,
+}
+DEPLOYMENTS: list[dict[str, Any]] = [
+    {"deployment": "d_new", "name": "chat", "created_at": 2.0, "active": True, "running": True, "size": 2048,
+     "environment": ENVIRONMENT},
+    {"deployment": "d_mid", "name": "chat", "created_at": 1.0, "active": False, "running": True, "size": 2000,
+     "environment": {"key": "cd" * 16, "python": None, "source": None, "packages": {}, "size": None}},
+    {"deployment": "d_old", "name": "chat", "created_at": 1.0, "active": False, "running": False, "size": 0,
+     "environment": None},
+]  # fmt: skip
+ROLLED_BACK = {
+    "name": "chat", "deployment": "d_old", "kind": "asgi", "entry": "app:app",
+    "urls": ["http://127.0.0.1:8080/@chat/"], "unchanged": False,
+    "environment": {**ENVIRONMENT, "packages": {"a": "1"}},
+}  # fmt: skip
+
+
 def fault(status: int, code: str, message: str, **place: object) -> web.Response:
     return web.json_response({"error": {"code": code, "message": message, **place}}, status=status)
 
@@ -99,6 +121,8 @@ class FakePlatform:
     public_url: str = ""
     functions: list[dict[str, Any]] = field(default_factory=lambda: [FUNCTION])
     trace: dict[str, Any] = field(default_factory=lambda: json.loads(json.dumps(TRACE)))
+    deployments: list[dict[str, Any]] = field(default_factory=lambda: DEPLOYMENTS)
+    rollbacks: list[tuple[str, str | None]] = field(default_factory=list)
     uploads: list[tuple[str, str, bytes]] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -107,8 +131,12 @@ class FakePlatform:
     gate: threading.Event = field(default_factory=threading.Event)
     client_left: threading.Event = field(default_factory=threading.Event)
     slow_deploy: bool = False
+    deploy_events: list[dict[str, Any]] = field(default_factory=list)
     log_lines: list[dict[str, Any]] = field(default_factory=list)
     tickets: dict[str, str] = field(default_factory=dict)
+    replay: list[tuple[str, dict[str, Any]]] | None = None
+    """The events of a replay; None: it is refused."""
+    replays: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def start(self) -> None:
         started = threading.Event()
@@ -160,10 +188,15 @@ class FakePlatform:
         app.router.add_get("/v1/functions", self._functions)
         app.router.add_delete("/v1/functions/{name}", self._remove)
         app.router.add_post("/v1/functions/{name}/deployments", self._deploy)
+        app.router.add_get("/v1/functions/{name}/deployments", self._deployments)
+        app.router.add_get("/v1/deployments", self._deployments)
+        app.router.add_post("/v1/functions/{name}/rollback", self._rollback)
+        app.router.add_get("/v1/functions/{name}", self._one_function)
         app.router.add_get("/v1/functions/{name}/logs", self._logs)
         app.router.add_get("/v1/workers", self._workers)
         app.router.add_get("/v1/invocations", self._invocations)
         app.router.add_get("/v1/invocations/{id}", self._trace)
+        app.router.add_post("/v1/invocations/{id}/replay", self._replay)
         app.router.add_post("/v1/tickets", self._ticket)
         return app
 
@@ -173,6 +206,13 @@ class FakePlatform:
     async def _functions(self, _: web.Request) -> web.Response:
         return web.json_response({"functions": self.functions})
 
+    async def _one_function(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        found = [function for function in self.functions if function["name"] == name]
+        return (
+            web.json_response(found[0]) if found else fault(404, "function_not_found", f"there is no function {name}")
+        )
+
     async def _remove(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if name not in [function["name"] for function in self.functions]:
@@ -180,14 +220,31 @@ class FakePlatform:
         self.removed.append(name)
         return web.Response(status=204)
 
-    async def _deploy(self, request: web.Request) -> web.Response:
+    async def _deploy(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         self.uploads.append((name, request.content_type, await request.read()))
         if self.slow_deploy:
             await asyncio.to_thread(self.gate.wait, 30)
+        if self.deploy_events:
+            return await self._lines(request)
         urls = [f"{self.public_url}/@{name}/", f"http://{name}.localhost/"]
         made = {"name": name, "deployment": "e" * 32, "kind": "asgi", "entry": "app:app", "urls": urls}
         return web.json_response(made | {"unchanged": False}, status=201)
+
+    async def _lines(self, request: web.Request) -> web.StreamResponse:
+        assert "application/x-ndjson" in request.headers["accept"]
+        response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
+        await response.prepare(request)
+        for event in self.deploy_events:
+            await response.write(json.dumps(event).encode() + b"\n")
+        return response
+
+    async def _rollback(self, request: web.Request) -> web.StreamResponse:
+        self.rollbacks.append((request.match_info["name"], (await request.json())["deployment"]))
+        return await self._lines(request) if self.deploy_events else web.json_response(ROLLED_BACK)
+
+    async def _deployments(self, request: web.Request) -> web.Response:
+        return web.json_response({"deployments": self.deployments})
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
@@ -205,6 +262,16 @@ class FakePlatform:
     async def _invocations(self, _: web.Request) -> web.Response:
         keys = ("id", "function", "mode", "method", "path", "received_at", "worker", "bytes_out")
         return web.json_response({"invocations": [{key: TRACE[key] for key in keys} | {"verdict": None}]})
+
+    async def _replay(self, request: web.Request) -> web.StreamResponse:
+        self.replays.append((request.match_info["id"], await request.json()))
+        if self.replay is None:
+            return fault(409, "body_not_kept", "the body of this request was not kept")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for name, data in self.replay:
+            await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+        return response
 
     async def _trace(self, request: web.Request) -> web.Response:
         if request.match_info["id"] not in ("last", ID):

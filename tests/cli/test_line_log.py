@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-from dialback.access_view import HumanLine
+from dialback.access_view import HumanLine, InvocationLine
 from dialback.line_log import LineLog
+from dialback.log_format import edge_lines, invoker_lines
 from dialback_edge.access_log import AccessRecord
 
 
@@ -95,9 +96,12 @@ def test_a_person_reads_one_line_for_each_request() -> None:
     ("status", "code", "words"),
     [
         (404, "LR", "no such function"),
-        (200, "SD", "cut short, the function failed"),
-        (500, "SH", "the function failed"),
-        (502, "SL", "the function failed while its worker started"),
+        (200, "FD", "cut short, the function failed"),
+        (200, "SD", "cut short, the worker failed"),
+        (500, "FH", "the function failed"),
+        (502, "SH", "the worker failed"),
+        (502, "FL", "the function failed while its worker started"),
+        (502, "SL", "the worker failed to start"),
         (504, "sW", "the function took too long before its worker dialled back"),
         (504, "sH", "the function took too long"),
         (503, "RQ", "no room"),
@@ -116,7 +120,7 @@ def test_what_did_not_end_well_is_said_in_words(status: int, code: str, words: s
 
 
 def test_colours_and_long_paths() -> None:
-    line = HumanLine(colour=True)(record("/" + "a" * 500, 500, "SH"))
+    line = HumanLine(colour=True)(record("/" + "a" * 500, 500, "FH"))
     assert "\x1b[31m500\x1b[0m" in line
     assert "\x1b[31mthe function failed\x1b[0m" in line
     assert "a" * 118 + "…" in line
@@ -129,3 +133,39 @@ def test_an_answer_that_never_came_has_no_first_byte() -> None:
     without.head_after = None
     assert "first byte" not in PLAIN(without)
     assert "total 1.20 s" in PLAIN(without)
+
+
+SUMMARY = {
+    "id": "id",
+    "mode": "callback",
+    "method": "GET",
+    "path": "/@f/",
+    "received_at": 1.0,
+    "cold": True,
+    "status": 500,
+    "code": "FH",
+    "detail": "because",
+    "first_byte_ms": None,
+    "total_ms": 12.0,
+    "bytes_in": 0,
+    "bytes_out": 34,
+}
+
+
+def test_an_invoker_on_its_own_tells_a_person_mode_and_cold_starts() -> None:
+    line = InvocationLine(colour=False)(SUMMARY)
+    assert line.startswith("00:00:01  500 GET /@f/ ")
+    assert line.endswith("  total 12.0 ms · 34 B · callback · cold  the function failed: because")
+    warm = InvocationLine(colour=False)({**SUMMARY, "cold": False, "first_byte_ms": 4.0, "code": "--"})
+    assert warm.endswith("  first byte 4.0 ms · total 12.0 ms · 34 B · callback")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "person", "pretty"),
+    [("auto", True, True), ("auto", False, False), ("json", True, False), ("pretty", False, True)],
+)
+def test_the_format_is_what_was_asked_for_or_fits_who_reads(wanted: str, person: bool, pretty: bool) -> None:
+    edge, invoker = edge_lines(wanted)(person)(record()), invoker_lines(wanted)(person)(SUMMARY)
+    assert (" 200 GET /x" in edge, " 500 GET /@f/" in invoker) == (pretty, pretty)
+    if not pretty:
+        assert (json.loads(edge)["code"], json.loads(invoker)["code"]) == ("--", "FH")

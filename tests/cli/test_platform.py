@@ -268,3 +268,24 @@ async def test_a_second_platform_on_the_same_data_folder_is_refused_and_the_firs
             async with running(run_platform, settings()):
                 raise AssertionError
         assert (await get(f"{first.ready.public_url}/_dialback/health")).status_code == 200
+
+
+async def test_metrics_of_both_services_are_on_the_control_port_and_on_one_of_their_own(settings: Configure) -> None:
+    async with running(run_platform, settings(metrics="tcp://127.0.0.1:0")) as platform:
+        await platform.deploy()
+        await get(f"{platform.ready.public_url}/@slow/")
+        for url in (f"{platform.ready.control_url}/metrics", platform.ready.metrics_url):
+            text = (await get(url)).text
+            assert 'dialback_http_requests_total{code="--",method="GET",status="200"} 1.0' in text
+            assert 'dialback_invocations_total{code="--",function="slow",mode="callback",verdict="ok"} 1.0' in text
+        assert (await get(f"{platform.ready.public_url}/metrics")).status_code == 404, "nothing of it is public"
+
+
+async def test_services_of_their_own_tell_their_own_metrics(settings: Configure) -> None:
+    both = settings(metrics="tcp://127.0.0.1:0")
+    async with running(run_invoker, both) as invoker, running(run_edge, both) as edge:
+        edges, invokers = (await get(edge.ready.metrics_url)).text, (await get(invoker.ready.metrics_url)).text
+        assert "dialback_link_up 1.0" in edges
+        assert "dialback_workers" not in edges
+        assert "dialback_build_info" in invokers
+        assert "dialback_http" not in invokers

@@ -67,6 +67,8 @@ def test_every_key_can_stand_in_the_file(tmp_path: Path) -> None:
         drain_grace = 2
         drain_delay = 5
         access_log = false
+        log_format = "json"
+        metrics = "tcp://0.0.0.0:9464"
         [edge]
         authorities = ["functions.example.org"]
         early_hints = false
@@ -84,6 +86,7 @@ def test_every_key_can_stand_in_the_file(tmp_path: Path) -> None:
         5.0,
         False,
     )
+    assert (settings.log_format, settings.metrics) == ("json", TcpAddress("0.0.0.0", 9464))
     assert (settings.edge.host, settings.edge.port, settings.edge.early_hints) == ("::1", 0, False)
     assert (settings.edge.authorities, settings.edge.limits.body) == (("functions.example.org",), 1000)
     assert settings.edge.timeouts.write_stall == 5.0
@@ -141,11 +144,17 @@ def test_variables_that_are_no_setting_are_left_alone(tmp_path: Path) -> None:
         ({"public_url": "http://h:x"}, "--public-url"),
         ({"queue_timeout": "soon"}, "'soon' is not a number of seconds"),
         ({"queue_timeout": "nan"}, "out of range"),
+        ({"build_timeout": "0"}, "--build-timeout: it must be more than 0 seconds"),
+        ({"build_limit": "1000"}, "--build-limit: 1000 is out of range"),
+        ({"keep_deployments": "0"}, "--keep-deployments: 0 is out of range"),
         ({"drain_grace": "-1"}, "out of range"),
         ({"drain_delay": "x"}, "--drain-delay: 'x' is not a number of seconds"),
         ({"queue_limit": "0"}, "--queue-limit: 0 is out of range (1 to 1000000)"),
         ({"trusted_proxies": "10.0.0.1/8"}, "'10.0.0.1/8' is no network, such as 10.0.0.0/8"),
         ({"access_log": "maybe"}, "--access-log: 'maybe' is neither true nor false"),
+        ({"log_format": "jsom"}, "--log-format: 'jsom' is not a format (did you mean 'json'?)"),
+        ({"metrics": "unix"}, "--metrics: 'unix' is a Unix socket: write tcp://host:port"),
+        ({"metrics": "9464"}, "--metrics: '9464' is not an address"),
         ({"receiver": "tcp://h:1", "receiver_url": "ws://h"}, "names no port"),
         ({"receiver": "tcp://h:1", "receiver_url": "http://h:1"}, "write ws://host:port"),
         ({"receiver_url": "ws://h:1"}, "the receiver listens on a Unix socket"),
@@ -193,6 +202,11 @@ def test_lists_and_switches_can_be_said_in_the_environment(tmp_path: Path) -> No
     settings = settle(tmp_path, DIALBACK_TRUSTED_PROXIES="10.0.0.0/8, ::1", DIALBACK_ACCESS_LOG="false")
     assert len(settings.edge.trusted_proxies) == 2
     assert not settings.access_log
+
+
+def test_no_format_means_no_access_log(tmp_path: Path) -> None:
+    assert settle(tmp_path).access_log
+    assert not settle(tmp_path, DIALBACK_LOG_FORMAT="none").access_log
 
 
 def test_a_bad_value_in_a_variable_names_it(tmp_path: Path) -> None:

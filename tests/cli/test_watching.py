@@ -58,8 +58,10 @@ def test_an_unknown_function_is_said_in_words(run: Run, reachable: FakePlatform)
 
 
 def test_a_function_that_failed_is_not_blamed_twice(run: Run, reachable: FakePlatform) -> None:
-    reachable.trace |= {"verdict": "error", "cause": "function", "code": "SH"}
-    assert "✗ the function failed  SH" in run("trace").stdout
+    reachable.trace |= {"verdict": "error", "cause": "function", "code": "FH"}
+    assert "✗ the function failed  FH" in run("trace").stdout
+    reachable.trace |= {"verdict": "error", "cause": "worker", "code": "SH"}
+    assert "✗ the worker failed  SH" in run("trace").stdout
 
 
 def test_verdicts_and_causes_of_later_versions_are_shown_as_they_are(run: Run, reachable: FakePlatform) -> None:

@@ -13,9 +13,12 @@ import tomllib
 import typer.main
 from pydantic import BaseModel, ValidationError
 
-from dialback import setting_values
+from dialback import ending, setting_values
 from dialback.main import app
+from dialback_edge.metrics import CATALOGUE as EDGE_METRICS
+from dialback_edge.verdicts import ended_by
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.metrics.catalogue import CATALOGUE as INVOKER_METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -109,11 +112,14 @@ def commands_in(document: str) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/operating.md", "docs/writing-functions.md", "docs/how-it-works.md"]
+    "document",
+    [
+        "README.md",
+        *(f"docs/{name}.md" for name in ("dev", "operating", "observability", "writing-functions", "how-it-works")),
+    ],
 )
 def test_every_command_that_is_shown_exists_with_its_flags(document: str) -> None:
-    later = {"dev"} if document == "README.md" else set()
-    shown = [words for words in commands_in(document) if words[0] not in later]
+    shown = list(commands_in(document))
     assert shown
     for words in shown:
         command: Any = typer.main.get_command(app)
@@ -209,6 +215,38 @@ def test_the_table_of_settings_has_the_defaults() -> None:
         if actual not in (None, ()):
             said = written(default)
             assert said in (str(actual), f"{actual:g}" if isinstance(actual, float) else ""), name
+
+
+def test_the_tables_of_metrics_have_every_metric_and_no_other() -> None:
+    shown = [
+        (written(name), kind, tuple(CODE.findall(labels)), meaning)
+        for name, kind, labels, meaning in rows("docs/observability.md", "metric")
+    ]
+    known = (*INVOKER_METRICS, *EDGE_METRICS)
+    assert shown == [(metric.name, metric.kind, metric.labels, metric.help) for metric in known]
+
+
+def test_every_metric_of_a_question_exists() -> None:
+    known = {metric.name: metric for metric in (*INVOKER_METRICS, *EDGE_METRICS)}
+    asked = [expression for _, expression in rows("docs/observability.md", "question")]
+    assert asked
+    for name in re.findall(r"dialback_\w+", " ".join(asked)):
+        base = re.sub(r"_(bucket|sum|count)$", "", name)
+        assert known[base].kind == "histogram" if base != name else known[name].kind != "histogram", name
+
+
+def test_the_table_of_codes_has_every_letter_and_who_it_stands_for() -> None:
+    listed = {written(letter): CODE.findall(by) for letter, by, _ in rows("docs/observability.md", "first letter")}
+    assert set(listed) == {*ending.WHO, ending.NO_FUNCTION[0]}
+    for letter, by in listed.items():
+        phases = ("H", "L") if letter == "s" else ("H",)
+        said = {ended_by(letter + phase, upstream=upstream) for phase in phases for upstream in (False, True)}
+        assert set(by) == said, letter
+
+
+def test_the_table_of_formats_has_every_format_and_no_other() -> None:
+    shown = [written(name) for name, _ in rows("docs/observability.md", "format")]
+    assert shown == list(setting_values.LOG_FORMATS)
 
 
 def test_the_changelog_has_the_present_version() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dialback_edge.access_log import AccessRecord
 from dialback_edge.errors import UpstreamUnavailable
+from dialback_edge.hooks import Hooks
 from dialback_edge.service import EdgeService
 from dialback_edge.settings import EdgeSettings
 from dialback_wire.memory import join
@@ -200,6 +201,7 @@ class Front:
         self.settings: dict[str, Any] = {}
         self.timeouts: dict[str, float] = {"tick": 0.01, "head": 0, "body": 0, "idle": 0, "write_stall": 0, "linger": 2}
         self.limits: dict[str, int] = {}
+        self.hooks = Hooks()
         self.service: EdgeService | None = None
         self.upstream: MemoryUpstream | None = None
         self.address = ("", 0)
@@ -211,7 +213,7 @@ class Front:
             settings = EdgeSettings.model_validate(
                 {"host": "127.0.0.1", "port": 0, "timeouts": self.timeouts, "limits": self.limits, **self.settings}
             )
-            self.service = EdgeService(settings, self.upstream, self.log)
+            self.service = EdgeService(settings, self.upstream, self.log, hooks=self.hooks)
             self.address = await self.service.start()
 
     @property

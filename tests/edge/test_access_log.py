@@ -2,7 +2,12 @@
 
 import json
 
+import pytest
+from edge_kit import Front
+
 from dialback_edge.access_log import AccessRecord, no_log
+from dialback_edge.verdicts import ended_by
+from dialback_wire.messages import Verdict
 
 
 def record(path: str = "/x") -> AccessRecord:
@@ -32,3 +37,36 @@ def test_a_record_is_one_line_of_json() -> None:
     assert json.loads(failed.line())["detail"] == "why"
     assert json.loads(failed.line())["head_ms"] is None
     no_log(failed)
+    failed.code, failed.by = "FD", "function"
+    assert json.loads(failed.line())["by"] == "function"
+
+
+@pytest.mark.parametrize(
+    ("code", "upstream", "by"),
+    [
+        ("CD", False, "client"),
+        ("cR", False, "client"),
+        ("FH", True, "function"),
+        ("sH", True, "function"),
+        ("sL", True, "worker"),
+        ("sW", True, "worker"),
+        ("SD", True, "worker"),
+        ("PR", False, "edge"),
+        ("PH", True, "invoker"),
+        ("KH", False, "edge"),
+        ("RQ", True, "invoker"),
+        ("ID", True, "invoker"),
+        ("IR", False, "edge"),
+    ],
+)
+def test_every_code_has_somebody_who_ended_it(code: str, upstream: bool, by: str) -> None:
+    assert ended_by(code, upstream=upstream) == by
+
+
+async def test_what_the_edge_and_what_the_invoker_decided_are_told_apart(front: Front) -> None:
+    await front.ask(b"GET /_dialback/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    client = await front.client(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    (await front.invoker.call()).stream.end(Verdict.ERROR, status=404, code="no_function")
+    await client.answer()
+    await front.log.until(lambda: len(front.log.codes) == 2)
+    assert [(record.code, record.by) for record in front.log.all] == [("LR", "edge"), ("LR", "invoker")]

@@ -120,6 +120,10 @@ async def test_a_trace_is_passed_on_untouched_or_begun(front: Front) -> None:
     assert call.header(b"tracestate") == b"a=b"
     await front.client(get("/", f"traceparent: {given}", "Connection: traceparent"))
     assert (await front.invoker.call()).header(b"traceparent") not in (None, given.encode())
+    await front.client(get("/", "traceparent: nonsense", "traceparent: twice", "tracestate: a=b"))
+    call = await front.invoker.call()
+    assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-00", call.header(b"traceparent") or b"")
+    assert call.header(b"tracestate") is None, "the state of a trace that is none means nothing"
     await front.client(get())
     made = (await front.invoker.call()).header(b"traceparent")
     assert made is not None

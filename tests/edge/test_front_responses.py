@@ -89,7 +89,7 @@ async def test_a_short_content_length_is_a_truncation_and_the_next_request_is_no
     await client.head()
     assert await client.rest() == b"ten bytes."
     assert len(front.invoker.calls) == 1
-    assert await front.log.code() == "SD"
+    assert await front.log.code() == "FD"
 
 
 async def test_more_than_content_length_is_cut_to_it_and_the_connection_closes(front: Front) -> None:
@@ -128,7 +128,7 @@ async def test_a_lost_link_after_the_head_is_a_truncation(front: Front) -> None:
     assert front.upstream is not None
     front.upstream.mux.lost("the wire was cut")
     assert await client.rest() == b""
-    assert await front.log.code() == "SD"
+    assert await front.log.code() == "ID"
 
 
 async def test_a_lost_link_before_the_head_is_502_and_nothing_is_tried_again(front: Front) -> None:
@@ -139,7 +139,7 @@ async def test_a_lost_link_before_the_head_is_502_and_nothing_is_tried_again(fro
     answer = await client.answer()
     assert answer.status == 502
     assert len(front.invoker.calls) == 1
-    assert await front.log.code() == "SH"
+    assert await front.log.code() == "IH"
 
 
 async def test_a_close_delimited_answer_that_fails_is_reset(front: Front) -> None:
@@ -166,7 +166,13 @@ async def test_a_close_delimited_answer_that_ends_well_ends_with_fin(front: Fron
 @pytest.mark.parametrize(
     ("verdict", "status", "given", "expected", "log"),
     [
-        (Verdict.ERROR, 500, "handler_error", "handler_error", "SH"),
+        (Verdict.ERROR, 500, "handler_error", "handler_error", "FH"),
+        (Verdict.ERROR, 502, "init_error", "init_error", "FL"),
+        (Verdict.ERROR, 502, "oom", "oom", "SL"),
+        (Verdict.TIMEOUT, 504, "timeout_start", "timeout_start", "sL"),
+        (Verdict.TIMEOUT, 504, "receiver_unreachable", "receiver_unreachable", "sW"),
+        (Verdict.ERROR, 502, "token_refused", "token_refused", "IW"),
+        (Verdict.ERROR, 500, "internal_error", "internal_error", "IH"),
         (Verdict.ERROR, 0, "", "error", "SH"),
         (Verdict.TRUNCATED, 0, "", "truncated", "SH"),
         (Verdict.TIMEOUT, 0, "", "timeout", "sH"),

@@ -174,7 +174,7 @@ async def test_a_lost_link_fails_its_streams_and_is_dialled_again(
     (await server.invoker.call()).answer(b"again")
     assert (await before.answer()).body == b"again"
     assert [call.request.target for call in server.invoker.calls] == [b"/before", b"/during", b"/again"]
-    assert log.codes == ["SH", "SD", "--"]
+    assert log.codes == ["IH", "ID", "--"]
     for client in (before, during):
         client.close()
     await edge.stop()

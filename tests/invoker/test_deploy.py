@@ -17,6 +17,7 @@ from dialback_invoker.deploy import bundle as bundles
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector, Inspected
 from dialback_invoker.deployment import Deployment
+from dialback_invoker.environments.bridge_kit import bridge_folder
 from dialback_invoker.errors import (
     ConfigError,
     Conflict,
@@ -30,6 +31,7 @@ from dialback_invoker.errors import (
     StoreFailure,
 )
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.launchers.base import WorkerPython
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.registry import Registry
 from dialback_invoker.store.sqlite import SqliteStore
@@ -46,7 +48,7 @@ class FakeInspector:
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         self.seen.append(folder)
         (folder / "written-by-the-function").write_text("x")
         self.entered.set()
@@ -89,7 +91,9 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     data = DataFolder(tmp_path)
     data.create()
     store = await SqliteStore.open(data.database)
-    yield Place(tmp_path, store)
+    made = Place(tmp_path, store)
+    yield made
+    await made.deployer.close()
     await store.close()
 
 
@@ -263,6 +267,7 @@ async def test_a_restart_brings_functions_back_and_sweeps_what_a_crash_left(
     assert "lost is left out" in caplog.text
     assert place.on_disk() == sorted([kept.bundle, "somebody's"])
     await again.load()
+    await again.close()
 
 
 def test_listeners_hear_of_changes_and_cannot_stop_them(caplog: pytest.LogCaptureFixture) -> None:
@@ -349,6 +354,18 @@ async def test_the_bridge_tells_what_a_function_is(tmp_path: Path, files: dict[s
         (tmp_path / name).write_text(text)
     assert await BridgeInspector().inspect(tmp_path, FunctionConfig()) == found
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
+
+
+async def test_a_function_is_inspected_in_its_own_python_which_has_longer(tmp_path: Path) -> None:
+    bridge, folder = tmp_path / "bridge", tmp_path / "function"
+    bridge.mkdir()
+    folder.mkdir()
+    (folder / "app.py").write_text("def handler(event, context): ...\n")
+    python = WorkerPython(Path(sys.executable), "3.12.0", bridge_folder(bridge))
+    inspector = BridgeInspector(time_limit=0.0001)
+    assert await inspector.inspect(folder, FunctionConfig(), python) == Inspected("lambda", "app:handler", blocks=True)
+    with pytest.raises(InspectTimeout, match=r"longer than 0\.001 seconds"):
+        await BridgeInspector(first_limit=0.001).inspect(folder, FunctionConfig(), python)
 
 
 async def test_the_bridge_tells_where_an_import_fails(tmp_path: Path) -> None:

@@ -139,10 +139,33 @@ async def test_the_retention_forgets_the_oldest(store: Store) -> None:
     assert [found["received_at"] for found in await store.invocations()] == [9, 8, 7, 6, 5]
     assert [found.seq for found in await store.logs("chat")] == [3, 4, 5]
     assert len(await store.logs("other")) == 5
-    assert [found.created_at for found in await store.deployments("chat")] == [5, 4, 3]
     await store.prune(now=7 * 86_400.0 + 8.0)
     assert [found["received_at"] for found in await store.invocations()] == [9, 8]
     assert len(await store.logs("other")) == 3
+
+
+async def test_only_the_newest_deployments_are_kept_but_for_the_active_and_the_running(store: Store) -> None:
+    made = [deployment(number=number, environment=f"e{number}") for number in range(1, 6)]
+    for each in made:
+        await store.add_deployment(each)
+    await store.activate(made[0])
+    assert await store.prune_deployments(running=[made[1].id]) == [made[2].id]
+    assert [found.created_at for found in await store.deployments("chat")] == [5, 4, 2, 1]
+    assert await store.active_deployments() == [made[0]]
+    assert await store.environments_in_use() == {"e1", "e2", "e4", "e5"}
+
+
+async def test_a_database_of_the_first_version_is_brought_forward(tmp_path: Path) -> None:
+    path = tmp_path / "dialback.db"
+    with sqlite3.connect(path) as raw:
+        migrate(raw, path, MIGRATIONS[:1])
+        raw.execute("INSERT INTO deployments VALUES ('d_1', 'chat', 'chat', 'b', 'asgi', 'app:app', '{}', 1.0, 1)")
+        raw.execute("INSERT INTO functions VALUES ('chat', 'chat', 'd_1')")
+    raw.close()
+    store = await SqliteStore.open(path)
+    [found] = await store.active_deployments()
+    assert (found.id, found.environment, found.size) == ("d_1", "", 0)
+    await store.close()
 
 
 async def test_line_numbers_go_on_after_the_last_line_was_forgotten(store: Store) -> None:

@@ -39,7 +39,12 @@ def test_up_writes_json_where_no_person_reads_and_nothing_when_it_is_told_so(
     platform.edge = Service("up", words, platform.environ, platform.root / "up.log")
     assert platform.get("/@nobody/").status_code == 404
     line = next_line(platform.edge)
-    assert (line["path"], line["status"], line["code"]) == ("/@nobody/", 404, "LR")
+    assert (line["path"], line["status"], line["code"], line["by"]) == ("/@nobody/", 404, "LR", "invoker")
+    assert platform.edge.stop() == 0
+    platform.edge = Service("up", [*words, "--log-format", "pretty"], platform.environ, platform.root / "up.log")
+    assert platform.get("/@nobody/").status_code == 404
+    assert platform.edge.process.stdout is not None
+    assert b" 404 GET /@nobody/ " in platform.edge.process.stdout.readline()
     assert platform.edge.stop() == 0
     platform.edge = Service("up", [*words, "--no-access-log"], platform.environ, platform.root / "up.log")
     assert platform.get("/@nobody/").status_code == 404

@@ -58,7 +58,7 @@ def test_a_handler_that_raises_before_the_head_is_a_500_without_a_traceback(shar
     assert response.status_code == 500
     assert response.json()["error"]["code"] == "handler_error"
     assert "Traceback" not in response.text
-    assert shared.trace(response.headers["x-dialback-id"])["code"] == "SH"
+    assert shared.trace(response.headers["x-dialback-id"])["code"] == "FH"
 
 
 def test_a_handler_that_raises_after_the_head_truncates(shared: Platform, tag: str) -> None:

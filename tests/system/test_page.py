@@ -14,6 +14,7 @@ from .platform import Platform
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 ROOT = Path(__file__).resolve().parents[2]
+FILES = [ROOT / "tests/browser/test_race.py", ROOT / "tests/browser/test_replay.py"]
 STREAMS = """
 import asyncio
 
@@ -37,6 +38,8 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
     try:
         platform.start()
         platform.command("deploy", str(folder))
+        (folder / "app.py").write_text(STREAMS.replace("word%d", "WORD%d and more"))
+        platform.command("deploy", str(folder))
         assert platform.get("/@words/").text.endswith("done")
         yield platform
     finally:
@@ -44,14 +47,14 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
 
 
 @pytest.mark.timeout(180)
-def test_the_race_is_what_people_see_on_a_real_platform(platform: Platform) -> None:
+def test_race_and_replay_are_what_people_see_on_a_real_platform(platform: Platform) -> None:
     environ = {
         **os.environ,
         "DIALBACK_PAGE_URL": f"{platform.control_url}/#token={platform.token}",
         "DIALBACK_PAGE_FUNCTION": "words",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "tests/browser/test_race.py")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, FILES)],
         env=environ,
         cwd=ROOT,
         capture_output=True,

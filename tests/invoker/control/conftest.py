@@ -19,12 +19,15 @@ from dialback_invoker.control.server import ControlServer
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import Inspected
 from dialback_invoker.deploy.tree import BundleLimits
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.launchers.base import WorkerPython
 from dialback_invoker.logs import LogBook
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
 from dialback_invoker.store.sqlite import SqliteStore
+from dialback_invoker.watchers import Watchers
 
 
 def bundle(**files: bytes) -> bytes:
@@ -63,6 +66,7 @@ class Platform:
         self.running: list[WorkerFacts] = []
         self.live: list[dict[str, Any]] = []
         self.minted: list[tuple[str, str]] = []
+        self.deployments: list[str | None] = []
         self.feeds: dict[str, Feed] = {}
         self.version = "0.1.0"
 
@@ -81,13 +85,17 @@ class Platform:
     def workers(self) -> list[WorkerFacts]:
         return self.running
 
-    def live_invocations(self) -> list[dict[str, Any]]:
-        return self.live
+    def in_flight(self) -> int:
+        return len(self.live)
+
+    def live_invocations(self, limit: int | None = None) -> list[dict[str, Any]]:
+        return self.live[:limit]
 
     def live_invocation(self, invocation: str) -> dict[str, Any] | None:
         return next((trace for trace in self.live if trace["id"] == invocation), None)
 
-    def mint_ticket(self, function: str, mode: Mode) -> str:
+    def mint_ticket(self, function: str, mode: Mode, deployment: Deployment | None = None) -> str:
+        self.deployments.append(deployment.id if deployment is not None else None)
         self.minted.append((function, mode))
         return f"ticket-{len(self.minted)}"
 
@@ -100,12 +108,14 @@ class Platform:
 
 
 class Inspector:
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         return Inspected("asgi", config.entry or "app:app")
 
 
 class Control:
     """The running API and what stands behind it."""
+
+    bundle = staticmethod(bundle)
 
     def __init__(self, services: Services, platform: Platform, url: str, token: str, data: DataFolder) -> None:
         self.server: ControlServer
@@ -146,7 +156,9 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     recorder, logs = Recorder(store, pause=0, clock=lambda: 100.0), LogBook(store, pause=0)
     recorder.start()
     await logs.start()
-    services = Services(platform, deployer, registry, store, recorder, logs)
+    watchers = Watchers(most=3)
+    logs.listen(watchers.line)
+    services = Services(platform, deployer, registry, store, recorder, logs, watchers)
     token = await ControlToken.load(data.control_token, store)
     app = create_app(services, token, hosts=["control.example", "fd00::1"], page=page)
     server = ControlServer(app, "127.0.0.1", 0)
@@ -157,6 +169,7 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     await made.session.close()
     await logs.close()
     await server.stop()
+    await deployer.close()
     await recorder.close()
     await store.close()
 

@@ -153,7 +153,7 @@ async def test_what_a_form_can_send_is_not_json(control: Any, kind: str) -> None
 @pytest.mark.parametrize("name", ["..%2fx", "-v%2F:%2Fh", "-v", "%EF%BD%81", "a%00", "x" * 7000, "a.b", "%2e%2e"])
 async def test_a_hostile_function_name_is_a_400(control: Any, name: str) -> None:
     status, body = await control.deploy(name)
-    assert status in (400, 404)
+    assert status in (400, 404, 405)  # 405: what is left of `..` is the list of all deployments
     if status == 400:
         assert body["error"]["code"] == "invalid_name"
     assert list(control.data.bundles.iterdir()) == []

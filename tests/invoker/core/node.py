@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from dialback.platform import MemoryLink
+from dialback.memory_link import MemoryLink
 from dialback_edge.service import EdgeService
 from dialback_edge.settings import EdgeSettings
 from dialback_invoker.service import InvokerService

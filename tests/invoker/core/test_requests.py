@@ -100,7 +100,8 @@ async def test_a_failure_that_the_bridge_reports_is_the_clients_status(stage: St
         answer = await client.rest()
     assert (status(answer), error(answer)) == (500, "handler_error")
     await puppet.respond(given)
-    assert (await stage.trace(given.id))["code"] == "SH"
+    trace = await stage.trace(given.id)
+    assert (trace["code"], trace["cause"]) == ("FH", "function")
 
 
 async def test_an_answer_without_a_code_or_status_is_still_a_proper_error(stage: Stage) -> None:

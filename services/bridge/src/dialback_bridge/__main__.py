@@ -1,4 +1,4 @@
-"""`python -m dialback_bridge worker` and `python -m dialback_bridge inspect`."""
+"""`python -m dialback_bridge worker`, `... inspect`, and `... spare`, which becomes one of them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,16 @@ def main(arguments: list[str]) -> int:
     inspect = commands.add_parser("inspect", help="print what a function's entry is, as one line of JSON")
     inspect.add_argument("--dir", type=Path, required=True, help="the function's folder")
     inspect.add_argument("--entry", help="the entry, where it cannot be found by its name")
+    inspect.add_argument("--bytecode", action="store_true", help="let what is imported keep its compiled form")
     inspect.add_argument("--watch-stdin", action="store_true", help="end at once when standard input ends")
+    spare = commands.add_parser("spare", help="wait to be told which of the two to be")
+    spare.add_argument("--fd", type=int, required=True, help="the socket on which that is told")
+    spare.add_argument("modules", nargs="*", help="what the function will import")
     options = parser.parse_args(arguments)
+    if options.command == "spare":
+        from .spare import wait
+
+        return main(wait(options.fd, options.modules))
     if options.command == "inspect":
         if options.watch_stdin:
             from .watchdog import watch
@@ -35,7 +43,7 @@ def main(arguments: list[str]) -> int:
             watch(0)
         from .inspection import inspect_function
 
-        return inspect_function(options.dir, options.entry)
+        return inspect_function(options.dir, options.entry, options.bytecode)
     from .launch import LaunchError, read_launch
     from .watchdog import watch
 

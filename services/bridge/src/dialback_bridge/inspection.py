@@ -31,12 +31,16 @@ def _code(error: EntryError) -> str:
     return "syntax_error" if isinstance(error.__cause__, SyntaxError) else "import_failed"
 
 
-def inspect_function(folder: Path, entry: str | None) -> int:
+def inspect_function(folder: Path, entry: str | None, bytecode: bool = False) -> int:
     """Print the description on the real standard output; returns the exit status.
+
+    With `bytecode` what is imported is compiled for good, so that a first worker finds it so.
 
     What user code prints while it is imported, even from C or from a child process, goes to the standard error.
     """
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = not bytecode
+    # A breakpoint() at the top of a module stops in the worker; here nobody could answer it.
+    sys.breakpointhook = lambda *_, **__: None
     real = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr

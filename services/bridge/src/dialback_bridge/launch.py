@@ -47,6 +47,8 @@ class Launch:
     cancel_grace: float
     control_fd: int | None
     log_fd: int | None
+    debugging: dict[str, Any] | None = None
+    """For `debugging.read`, which is loaded only when there is something to read: it takes pdb along."""
 
 
 def read_launch(environ: MutableMapping[str, str] | None = None) -> Launch:
@@ -105,6 +107,7 @@ def _from_line(line: bytes, control_fd: int, log_fd: int | None) -> Launch:
             cancel_grace=float(given.get("cancel_grace", 0.5)),
             control_fd=control_fd,
             log_fd=log_fd,
+            debugging=given.get("debugging"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # The line holds the secret: say what is wrong with it, never what it says.

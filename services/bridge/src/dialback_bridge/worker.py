@@ -151,6 +151,10 @@ class Worker:
 def run_worker(launch: Launch, folder: Path) -> int:
     """Serve the function in `folder`; returns the exit status."""
     log = log_capture.install(launch.log_fd)
+    if launch.debugging is not None:
+        from . import debugging
+
+        debugging.install(debugging.read(launch.debugging), log)
     try:
         entry = find_entry(folder, launch.entry, launch.kind)
     except EntryError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from dialback.ending import code_words
 from dialback.terminal import milliseconds, output_console, safe, size
@@ -29,13 +31,15 @@ class HumanLine:
         console = output_console()
         return cls(console.color_system is not None and not console.no_color)
 
-    def __call__(self, record: AccessRecord) -> str:
+    def __call__(self, record: AccessRecord, *more: str) -> str:
+        """The line; `more` stands behind the other facts."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.at))
         path = record.path if len(record.path) <= LONGEST_PATH else record.path[: LONGEST_PATH - 1] + "…"
         facts = [
             "" if record.head_after is None else f"first byte {milliseconds(record.head_after * 1000)}",
             f"total {milliseconds(record.duration * 1000)}",
             size(record.bytes_out),
+            *map(safe, more),
         ]
         words = code_words(record.code)
         status = self._paint(f"{record.status or '---'}", _status_colour(record.status))
@@ -43,11 +47,44 @@ class HumanLine:
         line += self._paint("  " + " · ".join(filter(None, facts)), QUIET)
         if words:
             why = f": {safe(record.detail)}" if record.detail and not words.endswith(record.detail) else ""
-            line += "  " + self._paint(words, RED if record.code[0] in "SsIP" else YELLOW) + self._paint(why, QUIET)
+            line += "  " + self._paint(words, RED if record.code[0] in "FSsIP" else YELLOW) + self._paint(why, QUIET)
         return line
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour and text else text
+
+
+class InvocationLine:
+    """The same line of an invocation's summary, for an invoker that has no edge beside it."""
+
+    def __init__(self, colour: bool) -> None:
+        self._line = HumanLine(colour)
+
+    @classmethod
+    def for_output(cls) -> InvocationLine:
+        """In colour where standard output shows colours."""
+        made = cls(False)
+        made._line = HumanLine.for_output()
+        return made
+
+    def __call__(self, summary: Mapping[str, Any]) -> str:
+        first_byte, total = summary["first_byte_ms"], summary["total_ms"]
+        record = AccessRecord(
+            at=summary["received_at"],
+            id=summary["id"],
+            client="",
+            method=summary["method"],
+            host="",
+            path=summary["path"],
+            status=summary["status"],
+            code=summary["code"],
+            bytes_in=summary["bytes_in"],
+            bytes_out=summary["bytes_out"],
+            head_after=None if first_byte is None else first_byte / 1000,
+            duration=(total or 0.0) / 1000,
+            detail=summary["detail"],
+        )
+        return self._line(record, summary["mode"], "cold" if summary["cold"] else "")
 
 
 def _status_colour(status: int) -> str:

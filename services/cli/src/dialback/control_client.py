@@ -23,6 +23,11 @@ ANSWER_SECONDS = 30.0
 DEPLOY_SECONDS = 600.0
 """A deploy answers when the function was loaded once, so a slow import counts."""
 UPLOAD_PIECE = 64 * 1024
+LINES = "application/x-ndjson"
+
+
+def _refused(fault: models.Fault, status: int) -> Refused:
+    return Refused(fault.message, status=status, code=fault.code, file=fault.file, line=fault.line, source=fault.source)
 
 
 class ControlClient:
@@ -76,8 +81,37 @@ class ControlClient:
         body = {"function": function, "mode": mode}
         return self._ask(models.Ticket, "POST", "/v1/tickets", json=body).ticket
 
-    def deploy(self, bundle: Bundle, sent: Callable[[int], None]) -> models.Deployed:
-        """Upload a bundle; `sent` is called with the bytes of each piece. Refused carries the place of a mistake."""
+    def replay(
+        self, invocation: str, deployment: str | None, mode: str | None, headers: dict[str, str]
+    ) -> Iterator[tuple[str, str]]:
+        """Make a recorded request again; the names of the events and their data, JSON, as they come."""
+        wanted = {"deployment": deployment, "mode": mode, "headers": headers}
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, read=None)
+        with self._translated():
+            path = f"/v1/invocations/{quote(invocation, safe='')}/replay"
+            with self._http.stream("POST", path, json=wanted, timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                self._check(response)
+                name = ""
+                for line in response.iter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        name = value
+                    elif field == "data":
+                        yield name, value
+
+    def deployments(self, function: str | None = None) -> models.Deployments:
+        """The versions of one function, or of all."""
+        of_one = "" if function is None else f"/functions/{quote(function, safe='')}"
+        return self._ask(models.Deployments, "GET", f"/v1{of_one}/deployments")
+
+    def deploy(
+        self, bundle: Bundle, sent: Callable[[int], None], told: Callable[[str | None], None] | None = None
+    ) -> models.Deployed:
+        """Upload a bundle; `sent` is called with the bytes of each piece, `told` with what the installation of its
+        dependencies says, and with None now and then while it says nothing. Refused carries the place of a mistake.
+        """
 
         def pieces() -> Iterator[bytes]:
             bundle.body.seek(0)
@@ -85,14 +119,31 @@ class ControlClient:
                 yield piece
                 sent(len(piece))
 
-        return self._ask(
-            models.Deployed,
+        request = self._http.build_request(
             "POST",
             f"/v1/functions/{quote(bundle.name, safe='')}/deployments",
             content=pieces(),
-            headers={"content-type": bundle.media_type, "content-length": str(bundle.length)},
+            headers={
+                "content-type": bundle.media_type,
+                "content-length": str(bundle.length),
+                "accept": f"application/json, {LINES}",
+            },
             timeout=httpx.Timeout(DEPLOY_SECONDS, connect=CONNECT_SECONDS),
         )
+        return self._deployed(request, told)
+
+    def rollback(
+        self, function: str, deployment: str | None, told: Callable[[str | None], None] | None = None
+    ) -> models.Deployed:
+        """Let a deployment serve again; None: the one before the active one. `told` as for `deploy`."""
+        request = self._http.build_request(
+            "POST",
+            f"/v1/functions/{quote(function, safe='')}/rollback",
+            json={"deployment": deployment},
+            headers={"accept": f"application/json, {LINES}"},
+            timeout=httpx.Timeout(DEPLOY_SECONDS, connect=CONNECT_SECONDS),
+        )
+        return self._deployed(request, told)
 
     def logs(self, function: str, *, follow: bool, since: float | None, limit: int) -> Iterator[models.LogLine]:
         """Log lines, the oldest first; with `follow` it goes on until the platform or the caller stops."""
@@ -109,6 +160,30 @@ class ControlClient:
                 for line in response.iter_lines():
                     if line.strip():
                         yield self._read(models.LogLine, line)
+
+    def _deployed(self, request: httpx.Request, told: Callable[[str | None], None] | None) -> models.Deployed:
+        """The answer, or the last line of one that comes in lines."""
+        with self._translated():
+            response = self._http.send(request, stream=True)
+            try:
+                if not response.is_success or not response.headers.get("content-type", "").startswith(LINES):
+                    response.read()
+                    self._check(response)
+                    return self._read(models.Deployed, response.content)
+                for line in response.iter_lines():
+                    event = self._read(models.DeployEvent, line)
+                    if event.deployed is not None:
+                        return event.deployed
+                    if event.error is not None:
+                        raise _refused(event.error, event.status or 500)
+                    if told is not None:
+                        told(event.text)
+            finally:
+                response.close()
+        raise Unreachable(
+            f"the platform at {self.where.control_url} ended the answer in the middle",
+            hint="`dialback ps` shows if it still runs",
+        )
 
     def _ask(
         self,
@@ -168,14 +243,7 @@ class ControlClient:
                 f"{self.where.control_url} refused the control token, which came from {self.where.token_origin}",
                 hint="the token is in control.token in the data folder of the platform",
             )
-        raise Refused(
-            fault.message,
-            status=response.status_code,
-            code=fault.code,
-            file=fault.file,
-            line=fault.line,
-            source=fault.source,
-        )
+        raise _refused(fault, response.status_code)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

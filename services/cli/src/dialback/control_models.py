@@ -28,6 +28,16 @@ class Functions(Answer):
     functions: tuple[Function, ...]
 
 
+class Environment(Answer):
+    """What dependencies were installed into; of one that is gone only its `key` is known."""
+
+    key: str = ""
+    python: str | None = None
+    source: str | None = None
+    packages: dict[str, str] = {}
+    size: int | None = None
+
+
 class Deployed(Answer):
     name: str
     deployment: str
@@ -35,6 +45,25 @@ class Deployed(Answer):
     entry: str = ""
     urls: tuple[str, ...] = ()
     unchanged: bool = False
+    environment: Environment | None = None
+
+
+class Deployment(Answer):
+    """One version of a function; `size` is its code's, in bytes."""
+
+    deployment: str
+    name: str = ""
+    kind: str = ""
+    entry: str = ""
+    created_at: float | None = None
+    active: bool = False
+    running: bool = False
+    size: int = 0
+    environment: Environment | None = None
+
+
+class Deployments(Answer):
+    deployments: tuple[Deployment, ...]
 
 
 class Worker(Answer):
@@ -126,6 +155,39 @@ class Trace(Summary):
         return next((mark.t for mark in self.marks if mark.name == name), None)
 
 
+class ReplayPlan(Answer):
+    """What a replay is going to do; `left_out` names the fields that were not recorded and are not sent."""
+
+    original: Trace = Trace(id="")
+    deployment: str = ""
+    active: bool = True
+    mode: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+class ReplayEnd(Answer):
+    """How the client's side of a replay ended."""
+
+    ok: bool = False
+    error: str | None = None
+    id: str | None = None
+
+
+class Measure(Answer):
+    """One measure of a replay, then and now."""
+
+    before: JsonValue = None
+    after: JsonValue = None
+    difference: float | None = None
+
+
+class ReplayComparison(Answer):
+    """What was different the second time; `body` is `same`, `different` or `unknown`."""
+
+    measures: dict[str, Measure] = {}
+    body: str = "unknown"
+
+
 class LogLine(Answer):
     at: float | None = None
     function: str = ""
@@ -162,3 +224,13 @@ class Fault(Answer):
 
 class FaultAnswer(Answer):
     error: Fault
+
+
+class DeployEvent(Answer):
+    """One line of a deploy that is watched: progress, waiting, deployed or failed."""
+
+    event: str
+    text: str | None = None
+    deployed: Deployed | None = None
+    status: int | None = None
+    error: Fault | None = None

@@ -29,6 +29,9 @@ CAUSES = {
     "resources": "a lack of room",
 }
 
+BLAMED = ("worker", "platform")
+"""Causes of an error that are not the function."""
+
 NO_FUNCTION = "LR"
 NOT_FOUND = ("✗", "yellow", "no such function")
 
@@ -39,6 +42,8 @@ def verdict_words(verdict: str, cause: str, code: str) -> tuple[str, str, str]:
         return NOT_FOUND
     sign, style, words = VERDICTS.get(verdict.lower(), ("?", "yellow", safe(verdict)))
     by = CAUSES.get(cause, safe(cause))
+    if verdict.lower() == "error" and cause in BLAMED:
+        return sign, style, f"{by} failed"
     # "the function failed, by the function" says nothing more.
     return sign, style, f"{words}, by {by}" if by and not words.startswith(by) else words
 
@@ -46,7 +51,8 @@ def verdict_words(verdict: str, cause: str, code: str) -> tuple[str, str, str]:
 WHO = {
     "C": "the client left",
     "c": "the client was too slow",
-    "S": "the function failed",
+    "F": "the function failed",
+    "S": "the worker failed",
     "s": "the function took too long",
     "P": "not allowed",
     "R": "no room",
@@ -72,6 +78,8 @@ def code_words(code: str) -> str:
     who, phase = WHO.get(code[:1]), code[1:]
     if who is None:
         return safe(code)
+    if code == "SL":
+        return "the worker failed to start"
     if phase == "D":
         return f"cut short, {who}"
-    return f"{who} {WHERE[phase]}" if phase in WHERE and code[0] in "CcSsK" else who
+    return f"{who} {WHERE[phase]}" if phase in WHERE and code[0] in "CcFSsK" else who

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dialback.control_models import Deployed, Function, Summary, Worker
+from dialback.control_models import Deployed, Deployment, Environment, Function, Summary, Worker
 from dialback.terminal import ACCENT, QUIET, age, safe, size
 
 STATES = {
@@ -21,7 +21,6 @@ STATES = {
     "dead": "red",
 }
 """The colour of each state that a worker can be in."""
-SHORT = 12
 
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
@@ -34,11 +33,42 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
 def deployed_view(deployed: Deployed) -> Text:
     """`chat is live`, what it is, and its addresses, one on a line, so that a terminal can open them."""
     text = Text.assemble((safe(deployed.name), "bold"), " is live" if not deployed.unchanged else " is unchanged")
-    facts = [deployed.kind, deployed.entry, safe(deployed.deployment)[:SHORT]]
+    facts = [deployed.kind, deployed.entry, safe(deployed.deployment), environment_words(deployed.environment)]
     text.append("  " + " · ".join(safe(fact) for fact in facts if fact), QUIET)
     for url in deployed.urls:
         text.append("\n  ").append(safe(url), ACCENT)
     return text
+
+
+def environment_words(environment: Environment | None) -> str:
+    """`Python 3.12.4, 5 packages`; nothing for the platform's own Python."""
+    if environment is None:
+        return ""
+    if environment.python is None:
+        return "gone"
+    count = len(environment.packages)
+    return f"Python {environment.python}, {'1 package' if count == 1 else f'{count} packages'}"
+
+
+def deployments_view(deployments: Sequence[Deployment]) -> RenderableType:
+    if not deployments:
+        return Text("no functions yet: dialback deploy DIR", QUIET)
+    made = table(
+        *("function", "deployment", "deployed", "code", "environment", "installed", "state"),
+        right=("code", "installed"),
+    )
+    for each in deployments:
+        state = Text("active", "green") if each.active else Text("running" if each.running else "", "yellow")
+        made.add_row(
+            Text(safe(each.name), "bold"),
+            safe(each.deployment),
+            Text(age(each.created_at), QUIET),
+            size(each.size or None),
+            safe(environment_words(each.environment)) or "-",
+            size(each.environment.size if each.environment is not None else None),
+            state,
+        )
+    return made
 
 
 def functions_view(functions: Sequence[Function]) -> RenderableType:

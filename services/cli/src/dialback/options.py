@@ -112,6 +112,15 @@ InFlight = Annotated[
 WindowBudget = Annotated[
     str | None, setting("--window-budget", "Bytes by which all streams' windows may grow (64 MiB).", "BYTES", RUNNING)
 ]
+KeepDeployments = Annotated[
+    str | None, setting("--keep-deployments", "Deployments of a function that are kept (10).", "COUNT", RUNNING)
+]
+BuildTimeout = Annotated[
+    str | None, setting("--build-timeout", "Seconds that installing dependencies may take (600).", "SECONDS", RUNNING)
+]
+BuildLimit = Annotated[
+    str | None, setting("--build-limit", "Bytes of a function's installed dependencies (4 GiB).", "BYTES", RUNNING)
+]
 DrainGrace = Annotated[
     str | None, setting("--drain-grace", "Seconds that streams may go on after a stop (30).", "SECONDS", RUNNING)
 ]
@@ -123,6 +132,16 @@ DrainDelay = Annotated[
         "SECONDS",
         RUNNING,
     ),
+]
+LogFormat = Annotated[
+    str | None,
+    setting(
+        "--log-format", "How they look: auto (pretty for a person, else json), json, pretty, none.", "FORMAT", OUTPUT
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    setting("--metrics", "A port of its own for /metrics, tcp://HOST:PORT; none by default.", "ADDRESS", LISTENING),
 ]
 AccessLog = Annotated[
     bool | None,

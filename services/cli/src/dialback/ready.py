@@ -29,7 +29,8 @@ class Ready:
 
     A service without a public or control port leaves that URL, and a service without control API its token, empty.
     `memory_enforcement` is `cgroup` or `watch`, empty when the service launches nothing. `link` is `ready` or
-    `connecting`, empty where there is none; `link_trouble` says why it is not there yet.
+    `connecting`, empty where there is none; `link_trouble` says why it is not there yet. `metrics_url` is the port of
+    its own for /metrics, if there is one.
     """
 
     public_url: str = ""
@@ -39,6 +40,7 @@ class Ready:
     memory_enforcement: str = ""
     link: str = ""
     link_trouble: str = ""
+    metrics_url: str = ""
 
     @property
     def page_url(self) -> str:
@@ -63,6 +65,7 @@ def ready_event(ready: Ready, functions: Sequence[Function]) -> dict[str, object
         "page_url": ready.page_url,
         "functions": listed,
         **({"link": ready.link} if ready.link else {}),
+        **({"metrics_url": ready.metrics_url} if ready.metrics_url else {}),
     }
 
 
@@ -97,7 +100,12 @@ def ready_view(ready: Ready, functions: Sequence[Function], what: str, width: in
 
 
 def _own_lines(ready: Ready) -> list[Text]:
-    urls = (("public", ready.public_url), ("page", ready.page_url), ("control", ready.control_url))
+    urls = (
+        ("public", ready.public_url),
+        ("page", ready.page_url),
+        ("control", ready.control_url),
+        ("metrics", ready.metrics_url),
+    )
     lines = [Text.assemble((label.ljust(10), QUIET), (safe(url), ACCENT)) for label, url in urls if url]
     if ready.link:
         why = f": {safe(ready.link_trouble)}" if ready.link_trouble else ""

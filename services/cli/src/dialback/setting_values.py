@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from dialback.address import Address, UnixAddress, parse_address
+from dialback.address import Address, TcpAddress, UnixAddress, parse_address
 from dialback.errors import UsageProblem
 from dialback.names import check_name, did_you_mean
 
@@ -22,6 +22,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LAUNCHERS = ("process",)
 LATER_LAUNCHERS = ("docker", "lambda")
+LOG_AUTO, LOG_JSON, LOG_PRETTY, LOG_NONE = "auto", "json", "pretty", "none"
+LOG_FORMATS = (LOG_AUTO, LOG_JSON, LOG_PRETTY, LOG_NONE)
+"""Of the access log: `auto` is `pretty` where a person reads, else `json`."""
 LONGEST_WAIT = 7 * 86400.0
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?", re.ASCII)
 
@@ -79,6 +82,13 @@ def seconds(value: object, _folder: Path) -> float:
     return number
 
 
+def positive_seconds(value: object, folder: Path) -> float:
+    number = seconds(value, folder)
+    if number <= 0:
+        raise ValueError("it must be more than 0 seconds")
+    return number
+
+
 def boolean(value: object, _folder: Path) -> bool:
     if isinstance(value, bool):
         return value
@@ -119,6 +129,21 @@ def path(value: object, folder: Path) -> Path:
 
 def address(value: object, folder: Path) -> Address:
     return parse_address(text(value, folder))
+
+
+def tcp_address(value: object, folder: Path) -> TcpAddress:
+    """`tcp://host:port`."""
+    parsed = address(value, folder)
+    if not isinstance(parsed, TcpAddress):
+        raise ValueError(f"{str(parsed)!r} is a Unix socket: write tcp://host:port")
+    return parsed
+
+
+def log_format(value: object, folder: Path) -> str:
+    name = text(value, folder)
+    if name not in LOG_FORMATS:
+        raise ValueError(f"{name!r} is not a format ({did_you_mean(name, LOG_FORMATS)})")
+    return name
 
 
 def receiver(value: object, folder: Path) -> Address:
@@ -198,16 +223,22 @@ TRUSTED_PROXIES: Key[tuple[Network, ...]] = Key("trusted_proxies", networks, ())
 QUEUE_LIMIT = Key("queue_limit", integer(1, 1_000_000), 1000)
 QUEUE_TIMEOUT = Key("queue_timeout", seconds, 30.0)
 IN_FLIGHT = Key("in_flight", integer(1, 1_000_000), 10_000)
+KEEP_DEPLOYMENTS = Key("keep_deployments", integer(1, 10_000), 10)
+BUILD_TIMEOUT = Key("build_timeout", positive_seconds, 600.0)
+BUILD_LIMIT = Key("build_limit", integer(1024 * 1024, 1 << 50), 4 * 1024**3)
 WINDOW_BUDGET = Key("window_budget", integer(1024 * 1024, 1 << 40), 64 * 1024 * 1024)
 DRAIN_GRACE = Key("drain_grace", seconds, 30.0)
 DRAIN_DELAY = Key("drain_delay", seconds, 0.0)
 ACCESS_LOG = Key("access_log", boolean, True)
+LOG_FORMAT = Key("log_format", log_format, LOG_AUTO)
+METRICS: Key[TcpAddress | None] = Key("metrics", optional(tcp_address), None)
 
 KNOWN = tuple(
     key.name
     for key in (
         *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER, RECEIVER_URL),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
-        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG),
+        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, LOG_FORMAT, METRICS),
+        *(KEEP_DEPLOYMENTS, BUILD_TIMEOUT, BUILD_LIMIT),
     )
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dialback import setting_values as values
-from dialback.address import Address, UnixAddress
+from dialback.address import Address, TcpAddress, UnixAddress
 from dialback.edge_table import TABLE, edge_settings
 from dialback.errors import UsageProblem
 from dialback.names import did_you_mean
@@ -65,7 +65,9 @@ class Settings:
     `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
     edge's own). `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
     `in_flight` is how many requests may be unanswered in all, `window_budget` the bytes by which all windows together
-    may grow. `drain_grace` and `drain_delay` are in seconds.
+    may grow. `keep_deployments` is how many of each function are kept; `build_timeout`, in seconds, and `build_limit`,
+    in bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
+    `access_log` is false, too, when `log_format` is `none`. `metrics` is a further port for /metrics, None for none.
     """
 
     public: Listen
@@ -81,9 +83,14 @@ class Settings:
     queue: Queue
     in_flight: int
     window_budget: int
+    keep_deployments: int
+    build_timeout: float
+    build_limit: int
     drain_grace: float
     drain_delay: float
     access_log: bool
+    log_format: str
+    metrics: TcpAddress | None
 
 
 def resolve(
@@ -111,9 +118,14 @@ def resolve(
         queue=Queue(say.get(values.QUEUE_LIMIT), say.get(values.QUEUE_TIMEOUT)),
         in_flight=say.get(values.IN_FLIGHT),
         window_budget=say.get(values.WINDOW_BUDGET),
+        keep_deployments=say.get(values.KEEP_DEPLOYMENTS),
+        build_timeout=say.get(values.BUILD_TIMEOUT),
+        build_limit=say.get(values.BUILD_LIMIT),
         drain_grace=say.get(values.DRAIN_GRACE),
         drain_delay=say.get(values.DRAIN_DELAY),
-        access_log=say.get(values.ACCESS_LOG),
+        access_log=say.get(values.ACCESS_LOG) and say.get(values.LOG_FORMAT) != values.LOG_NONE,
+        log_format=say.get(values.LOG_FORMAT),
+        metrics=say.get(values.METRICS),
     )
 
 

@@ -19,14 +19,17 @@ class AccessRecord:
     status: int
     """0 when the client left before there was an answer."""
     code: str
-    """Who ended it (C client, S worker or upstream, P policy, R resource, L routing, I internal, K killed; c and s: a
-    time-out of theirs) and in which phase (R request, Q queue, H head, D data, E end); `--` when all went well."""
+    """Who ended it (C client, F function, S its worker, P policy, R resource, L routing, I internal, K killed; c and s:
+    a time-out of theirs) and in which phase (R request, Q queue, L start, W dialling back, H head, D data, E end); `--`
+    when all went well."""
     bytes_in: int
     bytes_out: int
     head_after: float | None
     """From the first byte of the request to the head of the answer."""
     duration: float
     detail: str = ""
+    by: str = ""
+    """The part that ended it: `client`, `edge`, `invoker`, `worker`, `function`; empty when all went well."""
 
     def line(self) -> str:
         """The record as one line of JSON."""
@@ -40,6 +43,7 @@ class AccessRecord:
                 "path": self.path,
                 "status": self.status,
                 "code": self.code,
+                **({"by": self.by} if self.by else {}),
                 "bytes_in": self.bytes_in,
                 "bytes_out": self.bytes_out,
                 "head_ms": None if self.head_after is None else round(self.head_after * 1000, 2),

@@ -285,7 +285,8 @@ class ClientConnection(asyncio.Protocol):
     def _say_late_record(self, code: str) -> None:
         record, self._late_record = self._late_record, None
         if record is not None:
-            record.code = code or record.code
+            if code:
+                record.code, record.by = code, "client"
             self._edge.log(record)
 
     # --- what the service uses ----------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from dialback_wire.ids import RANDOM_BYTES, new_id
 from dialback_wire.randomness import Randomness
 
 from .access_log import AccessLog, no_log
+from .hooks import Hooks
 from .settings import EdgeSettings
+from .tracing import Tracer
 from .upstream import Upstream
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ class EdgeContext:
     settings: EdgeSettings
     upstream: Upstream
     log: AccessLog = no_log
+    tracer: Tracer | None = None
+    hooks: Hooks = field(default_factory=Hooks)
     draining: bool = False
     connections: set["ClientConnection"] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)

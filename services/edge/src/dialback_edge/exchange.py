@@ -16,14 +16,15 @@ from dialback_wire.stream import Stream
 from .access_log import AccessRecord
 from .client_socket import Hold
 from .context import EdgeContext, fresh_id
-from .error_pages import error_answer
 from .errors import Rejected, UpstreamUnavailable
 from .forwarded import relayed_fields
+from .hooks import BodyFilter
 from .http_parser import ALLOW
 from .own_answers import own_answer
 from .request_head import RequestHead
 from .response_writer import Framing, ResponseWriter
-from .verdicts import error_of, log_code
+from .tracing import RequestSpan
+from .verdicts import ended_by, error_of, log_code
 
 if TYPE_CHECKING:
     from .connection import ClientConnection
@@ -44,14 +45,17 @@ class Exchange(BaseSink):
         "_bytes_out",
         "_connection",
         "_edge",
+        "_filter",
         "_head_after",
         "_head_status",
         "_id",
         "_owed",
         "_request",
+        "_span",
         "_started",
         "_stream",
         "_trailers",
+        "_upstream_said",
         "_writer",
         "awaits_continue",
         "over",
@@ -68,8 +72,10 @@ class Exchange(BaseSink):
         self._request = request
         self._started = started
         self._id = fresh_id()
+        self._span: RequestSpan | None = None
         self._stream: Stream | None = None
         self._writer = ResponseWriter(request)
+        self._filter: BodyFilter | None = None
         self._head_status = 0
         self._head_after: float | None = None
         self._bytes_in = 0
@@ -77,6 +83,8 @@ class Exchange(BaseSink):
         self._owed = 0
         self._trailers: Fields = ()
         self._age_of_bodyless = 0
+        self._upstream_said = False
+        """Whether the end came from the upstream, and not from here."""
 
     @property
     def head_sent(self) -> bool:
@@ -112,6 +120,9 @@ class Exchange(BaseSink):
         connection = self._connection
         authority = request.authority or connection.socket.local_authority
         fields, scheme = relayed_fields(request, connection.socket.peer, authority)
+        if self._edge.tracer is not None:
+            self._span = self._edge.tracer(request, connection.now() - self._started, fields)
+            fields = self._span.fields
         relayed = Request(
             id=self._id,
             method=request.method,
@@ -189,7 +200,7 @@ class Exchange(BaseSink):
         if self.over:
             return
         try:
-            self._send_head(head, close=self._connection.must_close(final=False))
+            self._send_head(self._filtered(head), close=self._connection.must_close(final=False))
         except StreamViolation as violation:
             self._cancel(Reason.PROTOCOL, str(violation))
             self._fail(
@@ -202,9 +213,12 @@ class Exchange(BaseSink):
             return
         writer = self._writer
         connection = self._connection
-        out = writer.data(data)
+        shown = data if self._filter is None else self._filter.data(data)
+        out = writer.data(shown)
         if out:
-            self._bytes_out += len(data)
+            if self._span is not None and not self._bytes_out:
+                self._span.first_byte()
+            self._bytes_out += len(shown)
             connection.socket.write(out)
         stream = self._stream
         assert stream is not None
@@ -226,6 +240,7 @@ class Exchange(BaseSink):
         """The upstream's last word."""
         if self.over:
             return
+        self._upstream_said = True
         if not self.head_sent:
             if end.verdict is Verdict.OK:
                 end = End(Verdict.PROTOCOL, code="no_head", status=502)
@@ -234,8 +249,8 @@ class Exchange(BaseSink):
             self._fail(status, code, message, log=log, retry_after=end.retry_after, detail=end.detail)
         elif end.verdict is not Verdict.OK:
             self._truncate(log_code(end, head_sent=True), end.detail or end.code)
-        elif (tail := self._writer.finish(self._trailers)) is None:
-            self._truncate("SD", f"{self._writer.remaining} bytes of Content-Length are missing")
+        elif (tail := self._tail()) is None:
+            self._truncate("FD", f"{self._writer.remaining} bytes of Content-Length are missing")
         else:
             self._connection.socket.write(tail)
             self._finish(keep_alive=self._writer.keep_alive and not self._connection.must_close(final=True), log="--")
@@ -243,6 +258,7 @@ class Exchange(BaseSink):
     def on_refuse(self, code: int, reason: str) -> None:
         """Not let in: nothing has run."""
         if not self.over:
+            self._upstream_said = True
             message = "The platform cannot take this request now."
             self._fail(503, "overloaded", message, log="RQ", retry_after=1, detail=reason)
 
@@ -250,11 +266,12 @@ class Exchange(BaseSink):
         """The link died. The function may have run, so nothing is tried again."""
         if self.over:
             return
+        self._upstream_said = True
         if self.head_sent:
-            self._truncate("SD", why)
+            self._truncate("ID", why)
         else:
             message = "The connection to the platform was lost before the function answered."
-            self._fail(502, "upstream_lost", message, log="SH", detail=why)
+            self._fail(502, "upstream_lost", message, log="IH", detail=why)
 
     # --- what the connection tells ------------------------------------------------------------------------------------
 
@@ -294,6 +311,24 @@ class Exchange(BaseSink):
         self._head_status = head.status
         self._head_after = self._connection.now() - self._started
 
+    def _filtered(self, head: Head) -> Head:
+        """The head as the hook wants it, if it wants anything."""
+        assert self._request is not None
+        found = self._edge.hooks.filter(self._request, head)
+        if found is None:
+            return head
+        head, self._filter = found
+        return head
+
+    def _tail(self) -> bytes | None:
+        """What ends a complete answer; None when bytes of Content-Length are missing."""
+        last = b"" if self._filter is None else self._filter.end()
+        out = self._writer.data(last) if last else b""
+        if out:
+            self._bytes_out += len(last)
+        tail = self._writer.finish(self._trailers)
+        return None if tail is None else out + tail
+
     def _answer(self, head: Head, body: bytes, log: str = "--", detail: str = "") -> None:
         """A whole answer of the edge's own."""
         self._send_head(head, close=self._connection.must_close(final=True))
@@ -311,7 +346,8 @@ class Exchange(BaseSink):
         accept = b"" if self._request is None else self._request.accept
         extra = ((b"allow", ALLOW),) if status == 405 else ()
         self._writer = ResponseWriter(self._request)
-        head, body = error_answer(status, code, message, self._id, accept=accept, retry_after=retry_after, extra=extra)
+        page = self._edge.hooks.error_page
+        head, body = page(status, code, message, self._id, accept=accept, retry_after=retry_after, extra=extra)
         self._answer(head, body, log=log, detail=detail)
 
     def _finish_bodyless(self) -> None:
@@ -336,20 +372,22 @@ class Exchange(BaseSink):
         connection = self._connection
         request = self._request
         duration = connection.now() - self._started
-        connection.log(
-            AccessRecord(
-                at=time.time() - duration,
-                id=self._id,
-                client=connection.socket.peer.address.decode(),
-                method="-" if request is None else request.method.decode(),
-                host="-" if request is None else request.authority.decode("latin-1"),
-                path="-" if request is None else request.path[:_LOGGED_PATH].decode("latin-1"),
-                status=self._head_status,
-                code=log,
-                bytes_in=self._bytes_in,
-                bytes_out=self._bytes_out,
-                head_after=self._head_after,
-                duration=duration,
-                detail=detail if log != "--" else "",
-            )
+        record = AccessRecord(
+            at=time.time() - duration,
+            id=self._id,
+            client=connection.socket.peer.address.decode(),
+            method="-" if request is None else request.method.decode(),
+            host="-" if request is None else request.authority.decode("latin-1"),
+            path="-" if request is None else request.path[:_LOGGED_PATH].decode("latin-1"),
+            status=self._head_status,
+            code=log,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+            head_after=self._head_after,
+            duration=duration,
+            detail=detail if log != "--" else "",
+            by=ended_by(log, upstream=self._upstream_said) if log != "--" else "",
         )
+        connection.log(record)
+        if self._span is not None:
+            self._span.end(record)

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from dialback_wire.fields import HOP_BY_HOP, RESERVED_PREFIX, RUN_TICKET
 from dialback_wire.messages import Field, Fields
 from dialback_wire.randomness import Randomness
+from dialback_wire.trace_context import PARENT, is_traceparent, with_trace
 
 from .request_head import RequestHead
 from .settings import Network
@@ -56,10 +57,10 @@ def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fie
     kept: list[Field] = [(b"host", authority)]
     if head.has_length and head.body_length is not None:
         kept.append((b"content-length", b"%d" % head.body_length))
-    traced = head.traced
+    parent = head.traceparent
     if head.connection:
         named = {option.strip() for option in head.connection.split(b",")}
-        traced = traced and b"traceparent" not in named
+        parent = b"" if PARENT in named else parent
         kept += [field for field in head.fields if field[0] not in named and not is_dropped(field[0])]
     else:
         kept += [field for field in head.fields if not is_dropped(field[0])]
@@ -72,8 +73,10 @@ def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fie
         (b"x-forwarded-host", before.get(b"x-forwarded-host", authority)),
         (b"x-forwarded-port", before.get(b"x-forwarded-port") or _port(authority, scheme)),
     )
-    if not traced:
-        kept.append((b"traceparent", new_traceparent()))
+    if not parent:
+        kept.append((PARENT, new_traceparent()))
+    elif not is_traceparent(parent):
+        return with_trace(tuple(kept), new_traceparent()), scheme
     return tuple(kept), scheme
 
 

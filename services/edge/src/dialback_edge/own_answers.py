@@ -18,7 +18,8 @@ def own_answer(request: RequestHead, edge: EdgeContext) -> tuple[Head, bytes] | 
     if request.target == b"*":
         # RFC 9110, 9.3.7: OPTIONS * asks the server as a whole.
         return Head(204, ((b"allow", ALLOW),)), b""
-    if request.target.startswith(_RESERVED):
+    relayed = edge.hooks.relayed
+    if request.target.startswith(_RESERVED) and not (relayed and request.target.startswith(relayed)):
         return _reserved(request, edge)
     settings = edge.settings
     if settings.authorities is not None and not is_served(request.authority, settings.authorities):

@@ -49,8 +49,8 @@ class RequestHead:
     connection: bytes
     """The `Connection` field's value in lower case."""
     accept: bytes
-    traced: bool
-    """Whether a `traceparent` came along."""
+    traceparent: bytes
+    """As it came, if it did."""
 
     @property
     def path(self) -> bytes:
@@ -85,7 +85,7 @@ def read_head(raw: bytes, limits: EdgeLimits) -> RequestHead:
         takes_trailers=minor == 1 and _takes_trailers(found.get(b"te")),
         connection=connection,
         accept=found.get(b"accept", b""),
-        traced=b"traceparent" in found,
+        traceparent=found.get(b"traceparent", b""),
     )
 
 

@@ -5,12 +5,18 @@ The upstream is a `LinkClient` in a process of its own; in the all-in-one proces
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
-from .access_log import AccessLog, no_log
+from dialback_wire.metrics import Reading
+
+from .access_log import AccessLog, AccessRecord, no_log
 from .connection import ClientConnection
 from .context import EdgeContext
+from .hooks import Hooks
 from .listener import Listener
+from .metrics import EdgeMetrics
 from .settings import EdgeSettings
+from .tracing import Tracer
 from .upstream import Upstream
 
 _log = logging.getLogger("dialback.edge")
@@ -20,8 +26,16 @@ _LAST_WORDS = 1.0
 class EdgeService:
     """The public front. `start`, then `drain`, then `stop`; each once, on the loop it belongs to."""
 
-    def __init__(self, settings: EdgeSettings, upstream: Upstream, log: AccessLog = no_log) -> None:
-        self._context = EdgeContext(settings, upstream, log)
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        upstream: Upstream,
+        log: AccessLog = no_log,
+        tracer: Tracer | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        self._metrics = EdgeMetrics()
+        self._context = EdgeContext(settings, upstream, _both(self._metrics.count, log), tracer, hooks or Hooks())
         self._listener = Listener(
             self._connect,
             lambda: len(self._context.connections),
@@ -39,6 +53,12 @@ class EdgeService:
     def answering(self) -> int:
         """Requests that are being answered now."""
         return sum(connection.busy for connection in self._context.connections)
+
+    def readings(self) -> Iterator[Reading]:
+        """What was counted since the start, and how it is now."""
+        return self._metrics.readings(
+            in_flight=self.answering, connections=self.connections, linked=self._context.upstream.ready
+        )
 
     async def start(self) -> tuple[str, int]:
         """Listen. Returns the bound host and port. Raises SettingsError when the address cannot be had."""
@@ -110,3 +130,15 @@ class EdgeService:
                 connection.abort()
         self._listener.resume()
         self._schedule(loop)
+
+
+def _both(count: AccessLog, log: AccessLog) -> AccessLog:
+    """Count each record, then log it."""
+    if log is no_log:
+        return count
+
+    def told(record: AccessRecord) -> None:
+        count(record)
+        log(record)
+
+    return told

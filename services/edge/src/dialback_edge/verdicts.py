@@ -7,6 +7,25 @@ _STATUS = {
     Verdict.OVERLOAD: 503,
     Verdict.UNAVAILABLE: 503,
 }
+# Who and in which phase, for what an END can say only by its code.
+_BLAMED = {
+    "handler_error": "F",
+    "function_failed": "F",
+    "init_error": "F",
+    "short_body": "F",
+    "internal_error": "I",
+    "token_refused": "I",
+}
+_PHASES = {
+    "timeout_start": "L",
+    "init_error": "L",
+    "worker_exited": "L",
+    "launch_failed": "L",
+    "oom": "L",
+    "receiver_unreachable": "W",
+    "token_refused": "W",
+}
+_WHO = {"C": "client", "c": "client", "F": "function", "S": "worker", "s": "function"}
 _BEFORE_HEAD = {
     Verdict.TIMEOUT: "sH",
     Verdict.OVERLOAD: "RQ",
@@ -41,9 +60,16 @@ def error_of(end: End) -> tuple[int, str, str]:
 def log_code(end: End, *, head_sent: bool) -> str:
     """Who ended it and in which phase, for an END that is not OK."""
     if head_sent:
-        return _AFTER_HEAD.get(end.verdict, "SD")
+        return _AFTER_HEAD.get(end.verdict) or _BLAMED.get(end.code, "S") + "D"
     if end.status == 404:
         return "LR"
     if 400 <= end.status < 500:
         return "PR"
-    return _BEFORE_HEAD.get(end.verdict, "SH")
+    code = _BEFORE_HEAD.get(end.verdict) or _BLAMED.get(end.code, "S") + "H"
+    return code[0] + _PHASES.get(end.code, code[1])
+
+
+def ended_by(code: str, *, upstream: bool) -> str:
+    """Which part ended it: `client`, `edge`, `invoker`, `worker` or `function`. `upstream`: the invoker said so."""
+    who = "worker" if code in ("sL", "sW") else _WHO.get(code[0])
+    return who or ("invoker" if upstream else "edge")

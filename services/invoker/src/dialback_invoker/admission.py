@@ -1,7 +1,7 @@
 """How many invocations may wait, so that overload is answered at once instead of slowly."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from dialback_invoker.errors import Overloaded
@@ -21,6 +21,11 @@ class Admission:
     def waiting(self) -> int:
         """Invocations that wait for a worker."""
         return self._waiting.total()
+
+    @property
+    def waiting_for(self) -> Mapping[str, int]:
+        """The same by function, without those for which nobody waits."""
+        return self._waiting
 
     @contextmanager
     def admitted(self) -> Iterator[None]:

@@ -34,6 +34,10 @@ class Deployment:
     """Unix time in seconds"""
     blocks: bool = False
     """whether the handler is synchronous, so that each invocation holds a thread"""
+    environment: str = ""
+    """the key of its environment; empty: it runs in the platform's own Python"""
+    size: int = 0
+    """bytes of its code, unpacked"""
 
     @property
     def concurrency(self) -> int:

@@ -17,10 +17,12 @@ from dialback_invoker.lease import Answer, Declined, Lease, Response, Tunnel, Wo
 from dialback_invoker.outcome import Failure, Outcome
 from dialback_invoker.pending import PendingTable
 from dialback_invoker.pool import Pool
+from dialback_invoker.recorded_request import BodyRoom
 from dialback_invoker.routing import Route
 from dialback_invoker.runtime_api import FunctionError
 from dialback_invoker.timeline import Timeline
 from dialback_invoker.trace import Invocation
+from dialback_invoker.tracing import Tracer
 from dialback_invoker.upload import UploadBroken
 from dialback_wire import payload
 from dialback_wire.fields import RUN_TICKET, first
@@ -46,6 +48,8 @@ class Ticket:
     function: str
     mode: str
     watch: Callable[[Invocation], None]
+    deployment: Deployment | None = None
+    """The version that is to answer; None: the active one."""
 
 
 class Directory(Protocol):
@@ -55,7 +59,9 @@ class Directory(Protocol):
 
 
 class Dispatch:
-    """Takes requests from links and sees each through. `pool_of` gives the workers of a deployment."""
+    """Takes requests from links and sees each through. `pool_of` gives the workers of an active deployment, `visit`
+    those of another that a ticket asks for.
+    """
 
     def __init__(
         self,
@@ -67,9 +73,11 @@ class Dispatch:
         callback_url: str,
         record: Callable[[Invocation], None],
         redeem: Callable[[str], Ticket | None],
+        visit: Callable[[Deployment], Pool],
         tunnel_of: Callable[[str], Tunnel | None] = lambda _: None,
         default: str | None = None,
         queue_seconds: float = 30.0,
+        tracer: Tracer | None = None,
     ) -> None:
         self._directory = directory
         self._pool_of = pool_of
@@ -78,9 +86,12 @@ class Dispatch:
         self._callback_url = callback_url
         self._record = record
         self._redeem = redeem
+        self._visit = visit
+        self._bodies = BodyRoom()
         self._tunnel_of = tunnel_of
         self._default = default
         self._queue_seconds = queue_seconds
+        self._tracer = tracer
         self._tasks: dict[asyncio.Task[None], Invocation] = {}
         self.draining = False
 
@@ -99,6 +110,8 @@ class Dispatch:
             stream.refuse(Refusal.UNAVAILABLE, "the platform is stopping")
             return exchange
         stream.sink = exchange
+        if self._tracer is not None:
+            invocation.span = self._tracer(opened.fields)
         task = asyncio.get_running_loop().create_task(self._see_through(invocation, exchange))
         self._tasks[task] = invocation
         task.add_done_callback(self._tasks.pop)
@@ -139,13 +152,19 @@ class Dispatch:
             exchange.fail(Failure(Verdict.ERROR, "I", 500, "internal_error", type(error).__name__, CancelReason.KILLED))
         invocation.outcome = await exchange.outcome
         self._record(invocation)
+        if invocation.span is not None:
+            invocation.span.end(invocation)
+        if invocation.body is not None:
+            self._bodies.give_back(len(invocation.body))
         exchange.let_go()
 
     async def _serve(self, invocation: Invocation, exchange: Exchange) -> None:
-        route, mode = self._route(invocation)
-        deployment = self._find(route.function)
+        route, ticket = self._route(invocation)
+        deployment, visiting = self._find(route.function), False
+        if ticket is not None and ticket.deployment is not None and ticket.deployment.id != deployment.id:
+            deployment, visiting = ticket.deployment, True
         config = deployment.config
-        invocation.function, invocation.mode = deployment.function, mode or config.mode
+        invocation.function, invocation.mode = deployment.function, config.mode if ticket is None else ticket.mode
         exchange.on_disconnect, exchange.linger_seconds = config.on_disconnect, config.linger_seconds
         exchange.tells_errors = config.errors == "detailed"
         exchange.begin(config.timeouts)
@@ -154,11 +173,14 @@ class Dispatch:
         body: bytes | None = None
         if plan == payload.BODY_INLINE:
             body = await _unless_over(exchange, exchange.upload.whole(limit))
+            if config.record_bodies and self._bodies.take(len(body)):
+                invocation.body = body
         again = False
         while True:
-            lease = await self._lease(invocation, exchange, deployment, least_loaded=again)
+            lease = await self._lease(invocation, exchange, deployment, visiting=visiting, least_loaded=again)
             try:
                 event = self._stamp(invocation, exchange, route, body, plan)
+                invocation.payload = stamp.shown(event, bodies=config.record_bodies)
                 self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
                 await self._join(exchange, lease, config.timeouts.total)
             finally:
@@ -169,20 +191,20 @@ class Dispatch:
             # It was given back before it had begun: the one case in which another worker may be asked.
             again = True
 
-    def _route(self, invocation: Invocation) -> tuple[Route, str]:
-        """Where the request goes, and the mode if a ticket says it."""
+    def _route(self, invocation: Invocation) -> tuple[Route, Ticket | None]:
+        """Where the request goes, and its ticket if it has one."""
         request = invocation.request
         found = routing.route(request, self._default)
         if found is None:
             raise NotFound("no function is named; ask for /@NAME/ or NAME.localhost", code="no_function_named")
         text = first(request.fields, RUN_TICKET)
         if text is None:
-            return found, ""
+            return found, None
         ticket = self._redeem(text.decode("latin-1"))
         if ticket is None or ticket.function.lower() != found.function.lower():
             raise Forbidden("the run ticket is unknown, used up or for another function", code="bad_ticket")
         ticket.watch(invocation)
-        return found, ticket.mode
+        return found, ticket
 
     def _find(self, function: str) -> Deployment:
         deployment = self._directory.resolve(function)
@@ -191,13 +213,13 @@ class Dispatch:
         return deployment
 
     async def _lease(
-        self, invocation: Invocation, exchange: Exchange, deployment: Deployment, *, least_loaded: bool
+        self, invocation: Invocation, exchange: Exchange, deployment: Deployment, *, visiting: bool, least_loaded: bool
     ) -> Lease:
         """A worker's slot. The wait ends with the client's patience, and with the queue's."""
         exchange.phase = "Q"
         while True:
             invocation.deployment = deployment.id
-            pool = self._pool_of(deployment)
+            pool = self._visit(deployment) if visiting else self._pool_of(deployment)
             try:
                 lease = pool.lease_now(exchange.timeline.mark, least_loaded=least_loaded)
                 if lease is None:
@@ -207,6 +229,8 @@ class Dispatch:
                 following = self._find(deployment.function)
                 if error.code != "retired" or following is deployment:
                     raise
+                if visiting:
+                    continue
                 # Superseded between the look and the lease. No worker was asked, so this is no retry.
                 deployment = following
                 continue
@@ -234,13 +258,13 @@ class Dispatch:
     ) -> dict[str, object]:
         """The payload, with a callback and a fresh token unless the mode is `buffered`."""
         request = invocation.request
+        if invocation.span is not None:
+            request = request._replace(fields=invocation.span.to_worker(request.fields))
         callback = None
         if invocation.mode != "buffered":
             token = self._pending.mint(request.id, invocation.worker, exchange)
             callback = stamp.Callback(self._callback_url, token, plan, request.body_length)
-        event = stamp.event(request, route, body, callback)
-        invocation.payload = stamp.shown(event)
-        return event
+        return stamp.event(request, route, body, callback)
 
     def _hand_over(
         self, invocation: Invocation, exchange: Exchange, lease: Lease, event: dict[str, object], total: float
@@ -340,7 +364,9 @@ def _failure(error: DialbackError, exchange: Exchange) -> Failure:
         if error.code == "start_timeout":
             return Failure(Verdict.TIMEOUT, "s", 504, "timeout_start", error.message, CancelReason.TIMEOUT_START)
         detail = "the function's worker could not be started; the function's log says why"
-        return Failure(Verdict.ERROR, "S", 502, error.code, detail, CancelReason.KILLED, error.retry_after)
+        # A function that cannot be imported is to blame itself, anything else is its worker.
+        who = "F" if error.code == "init_error" else "S"
+        return Failure(Verdict.ERROR, who, 502, error.code, detail, CancelReason.KILLED, error.retry_after)
     who = "L" if isinstance(error, NotFound) else "P" if error.http_status < 500 else "I"
     return Failure(Verdict.ERROR, who, error.http_status, error.code, error.message, CancelReason.KILLED)
 
@@ -354,7 +380,7 @@ def _unanswered(answer: FunctionError | WorkerDied) -> Failure:
         return Failure(Verdict.TIMEOUT, "s", 504, "receiver_unreachable", detail, CancelReason.KILLED)
     if answer.type == payload.REFUSED:
         return Failure(Verdict.ERROR, "I", 502, "token_refused", answer.message, CancelReason.KILLED)
-    return Failure(Verdict.ERROR, "S", 500, HANDLER_ERROR, f"{answer.type}: {answer.message}", CancelReason.KILLED)
+    return Failure(Verdict.ERROR, "F", 500, HANDLER_ERROR, f"{answer.type}: {answer.message}", CancelReason.KILLED)
 
 
 def _death(died: WorkerDied) -> tuple[str, str]:

@@ -5,7 +5,11 @@
     │   ├── ConfigError        400  dialback.toml: unknown key, value out of range, value not served yet
     │   ├── BundleError        400  an uploaded bundle is malformed or tries to leave its folder
     │   │   └── BundleTooLarge 413  ... or is bigger than the limits, packed or unpacked
-    │   └── EntryError         400  no entry, syntax error, failing import in the function
+    │   ├── EntryError         400  no entry, syntax error, failing import in the function
+    │   ├── RequirementsError  400  requirements.txt, pyproject.toml or a script block cannot be used
+    │   ├── NoPython           400  no Python of this machine is one that the function takes
+    │   └── BuildFailed        400  its dependencies cannot be installed; the message is the resolver's
+    │       └── BuildTooLarge  413  ... they are larger than the limit
     ├── Unauthorized           401  no token, or a wrong one
     ├── Forbidden              403  foreign Origin or Host
     ├── NotFound               404  no such function, invocation, path
@@ -21,7 +25,8 @@
     │   │   ├── StoreCorrupt   500  ... it is damaged
     │   │   └── StoreTooNew    500  ... a later version of Dialback wrote it
     │   └── DiskFull           507  no space left
-    └── InspectTimeout         504  looking at the function took too long
+    ├── InspectTimeout         504  looking at the function took too long
+    └── BuildTimeout           504  installing its dependencies took too long
 
 ``http_status`` is what the control API answers; ``code`` is stable and may be matched on, ``message`` may change.
 Foreign exceptions (OSError, sqlite3.Error, ValidationError) are translated where they first appear, with the original
@@ -120,6 +125,31 @@ class EntryError(InvalidInput):
     """The function has no entry, or its code does not compile or import."""
 
     usual_code = "invalid_entry"
+
+
+class RequirementsError(InvalidInput):
+    """What a function requires cannot be read, or names something outside its folder; carries file and line."""
+
+    usual_code = "invalid_requirements"
+
+
+class NoPython(InvalidInput):
+    """No Python of this machine is one that the function takes; the message lists those there are."""
+
+    usual_code = "no_python"
+
+
+class BuildFailed(InvalidInput):
+    """The dependencies cannot be installed; the message is what the resolver said."""
+
+    usual_code = "build_failed"
+
+
+class BuildTooLarge(BuildFailed):
+    """The installed dependencies exceed the limit on their size."""
+
+    status = 413
+    usual_code = "build_too_large"
 
 
 class Unauthorized(_Kind):
@@ -228,3 +258,10 @@ class InspectTimeout(_Kind):
 
     status = 504
     usual_code = "inspect_timeout"
+
+
+class BuildTimeout(_Kind):
+    """Installing the function's dependencies took too long."""
+
+    status = 504
+    usual_code = "build_timeout"

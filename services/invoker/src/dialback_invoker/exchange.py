@@ -8,6 +8,7 @@ taken from the source only as fast as they leave for the client, and nothing end
 import asyncio
 import time
 from typing import Protocol
+from zlib import crc32
 
 from dialback_invoker.function_config import Timeouts
 from dialback_invoker.outcome import Failure, Outcome, timed_out
@@ -35,8 +36,14 @@ class Source(Protocol):
 LOST_SECONDS = 0.5
 """How long the reason of a worker's death is waited for, once its socket has broken."""
 
+CHECKED_BYTES = 1024 * 1024
+"""How much of a response's body its checksum covers: enough to tell two answers apart, and no load on long ones."""
+
 HANDLER_ERROR = "handler_error"
 """The code of an exception out of the function; its detail is that exception's text."""
+
+SHORT_BODY = "short_body"
+"""The code of a response that ended before its Content-Length was reached."""
 
 _STATUS = {Verdict.ERROR: 500, Verdict.TRUNCATED: 502, Verdict.TIMEOUT: 504, Verdict.OVERLOAD: 503}
 _REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: "I", Reason.KILLED: "I"}
@@ -55,6 +62,8 @@ class Exchange(BaseSink):
         self.phase = "R"
         self.status = 0
         self.relayed = 0
+        self.checksum = 0
+        """CRC-32 of the first `CHECKED_BYTES` of the body that went to the client."""
         self.client_blocked = 0.0
         self.source: Source | None = None
         self.on_disconnect = "cancel"
@@ -84,6 +93,20 @@ class Exchange(BaseSink):
     def received(self) -> int:
         """Bytes of the request's body that have come."""
         return self._client.received
+
+    def stalls(self) -> tuple[float, float]:
+        """Seconds in which the begun response stood still so far: for the client to read, for the worker to write."""
+        begun = self.timeline.at("head")
+        if begun is None:
+            return 0.0, 0.0
+        now = self.timeline.clock()
+        client = self.client_blocked
+        if self._blocked_since is not None:
+            client += now - self._blocked_since
+        end = self.timeline.at("end")
+        if end is None:
+            end = (now - self.timeline.origin) * 1000
+        return client, max(0.0, (end - begun) / 1000 - client)
 
     @property
     def goes_on(self) -> bool:
@@ -164,12 +187,14 @@ class Exchange(BaseSink):
             self._discard(size)
             return
         if not self.relayed:
-            self.timeline.mark("first_byte")
+            self.timeline.mark("first_byte", now)
         if self._deadlines is not None:
             self._deadlines.touch()
         if self._length is not None and self.relayed + size > self._length:
             self._overflow(data[: self._length - self.relayed], size)
             return
+        if self.relayed < CHECKED_BYTES:
+            self.checksum = crc32(data[: CHECKED_BYTES - self.relayed], self.checksum)
         self.relayed += size
         self._unsent += size
         self._client.write(data)
@@ -187,6 +212,8 @@ class Exchange(BaseSink):
 
     def _overflow(self, fitting: bytes, size: int) -> None:
         """More than Content-Length announced: the client gets what was announced, and no connection to reuse."""
+        if self.relayed < CHECKED_BYTES:
+            self.checksum = crc32(fitting[: CHECKED_BYTES - self.relayed], self.checksum)
         self.relayed += len(fitting)
         self._unsent += len(fitting)
         self._client.write(fitting)
@@ -214,11 +241,14 @@ class Exchange(BaseSink):
         short = self._length is not None and self.relayed < self._length
         if end.verdict is Verdict.OK and short:
             detail = f"{self.relayed} bytes of the Content-Length of {self._length}"
-            end = End(Verdict.TRUNCATED, code="short_body", detail=detail)
+            end = End(Verdict.TRUNCATED, code=SHORT_BODY, detail=detail)
         if end.verdict is Verdict.OK:
             self._finish(Outcome(Verdict.OK, "-", "-", self.status), end)
         else:
             status = self.status or end.status or _STATUS.get(end.verdict, 502)
+            if who == "S" and (end.verdict is Verdict.ERROR or end.code == SHORT_BODY):
+                # Its way to the platform held, and what came over it was wrong.
+                who = "F"
             # The function's own words: a traceback may quote what it was given.
             detail = redact(end.detail)
             outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", detail)

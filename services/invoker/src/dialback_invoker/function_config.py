@@ -3,6 +3,7 @@
     name = "chat"                 default: the name that it is deployed under
     runtime = "python"
     launcher = "process"
+    python = "3.12"               default: the platform's own, or one that requires-python takes
     entry = "app:app"             default: found by file name and by what the file exports
     mode = "callback"             buffered, callback, tunnel
     callback_socket = "keep"      keep, each
@@ -14,6 +15,7 @@
     on_disconnect = "cancel"      cancel, linger, finish
     linger_seconds = 30           how long "linger" lets a function go on after its client left
     errors = "detailed"           detailed: a 500 has the exception's type and text; plain: its code alone
+    record_bodies = true          false: no record has a request body, so none with a body can be replayed
     limits = "none"
     [timeouts]                    seconds; 0: none
     start = 10
@@ -48,6 +50,7 @@ LARGEST_CONFIG: Final = 65_536  # bytes
 A_DAY: Final = 86_400.0  # seconds; the longest time-out
 
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?", re.ASCII)
+_PYTHON = re.compile(r"3\.(0|[1-9]\d?)(\.(0|[1-9]\d?))?", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ASYNC: Final = 100  # invocations at once of handlers that share an event loop
 _THREADS: Final = 10  # of handlers that run in threads
@@ -83,6 +86,12 @@ def _matching(problem_of: Callable[[str], str | None]) -> AfterValidator:
 
 def _entry_problem(entry: str) -> str | None:
     return None if _ENTRY.fullmatch(entry) else 'must read "module:attribute", for example "app:app"'
+
+
+def _python_problem(version: str) -> str | None:
+    if _PYTHON.fullmatch(version) is None:
+        return 'must read "3.12" or "3.12.4"'
+    return None if int(version.split(".")[1]) >= 10 else "must be 3.10 or later"
 
 
 def _variable_problem(name: str) -> str | None:
@@ -126,6 +135,7 @@ class FunctionConfig(_Strict):
     name: Annotated[str, _matching(name_problem)] | None = None
     runtime: Annotated[Literal["python"], _one_of(["python"], ["node", "web", *_AWS_RUNTIMES])] = "python"
     launcher: Annotated[Literal["process"], _one_of(["process"], ["docker", "lambda"])] = "process"
+    python: Annotated[str, _matching(_python_problem)] | None = None
     entry: Annotated[str, _matching(_entry_problem)] | None = None
     mode: Annotated[Literal["buffered", "callback", "tunnel"], _one_of(["buffered", "callback", "tunnel"])] = "callback"
     callback_socket: Annotated[Literal["keep", "each"], _one_of(["keep", "each"])] = "keep"
@@ -137,6 +147,7 @@ class FunctionConfig(_Strict):
     on_disconnect: Annotated[Literal["cancel", "linger", "finish"], _one_of(["cancel", "linger", "finish"])] = "cancel"
     linger_seconds: Seconds = 30.0
     errors: Annotated[Literal["detailed", "plain"], _one_of(["detailed", "plain"])] = "detailed"
+    record_bodies: bool = True
     limits: Annotated[Literal["none"], _one_of(["none"], _LIMITS_LATER)] = "none"
     timeouts: Timeouts = Timeouts()
     env: dict[Variable, Value] = Field(default_factory=dict)

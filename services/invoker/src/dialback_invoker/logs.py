@@ -54,6 +54,7 @@ class LogBook:
         self._seq = 0
         self._batcher: Batcher[LogLine] = Batcher(self._write, "log lines", capacity=capacity, pause=pause)
         self._followers: dict[str, set[asyncio.Queue[LogLine | None]]] = defaultdict(set)
+        self._listeners: list[Callable[[LogLine], None]] = []
         self._dropped: Counter[str] = Counter()  # per function, not yet reported
         self._unpruned: Counter[str] = Counter()
         self._closed = False
@@ -62,6 +63,10 @@ class LogBook:
     def dropped(self) -> int:
         """Lines that were not stored, since the start."""
         return self._batcher.dropped
+
+    def listen(self, on_line: Callable[[LogLine], None]) -> None:
+        """Be told of every line of every function; ``on_line`` neither waits nor raises."""
+        self._listeners.append(on_line)
 
     async def start(self) -> None:
         """Begin to store, after the last line of the run before."""
@@ -87,10 +92,19 @@ class LogBook:
         if not self._take(function, safe_line(line), worker, invocation, stream, level, at):
             self._dropped[function] += 1
 
-    async def read(self, function: str, *, since: float = 0.0, limit: int = 1000) -> list[LogLine]:
-        """The last ``limit`` lines written at or after ``since`` (Unix seconds), oldest first, queued ones too."""
+    async def read(
+        self, function: str, *, since: float = 0.0, limit: int = 1000, invocation: str = ""
+    ) -> list[LogLine]:
+        """The last ``limit`` lines written at or after ``since`` (Unix seconds), oldest first, queued ones too; those
+        of one ``invocation`` if it is named.
+        """
         await self._batcher.flush()
-        return await self._store.logs(function, since, limit)
+        return await self._store.logs(function, since, limit, invocation)
+
+    async def recent(self, limit: int) -> list[LogLine]:
+        """The last ``limit`` lines of all functions, oldest first, queued ones too."""
+        await self._batcher.flush()
+        return await self._store.recent_logs(limit)
 
     async def follow(self, function: str, *, since: float = 0.0, limit: int = 1000) -> AsyncGenerator[LogLine, None]:
         """What `read` gives, then each line as it comes, without a gap or a repeat, until `close`.
@@ -140,6 +154,8 @@ class LogBook:
         for queue in self._followers.get(name_key(function), ()):
             if not queue.full():
                 queue.put_nowait(line)
+        for on_line in self._listeners:
+            on_line(line)
         return True
 
     async def _write(self, lines: Sequence[LogLine]) -> None:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from dialback_wire.messages import Reason, Verdict
 
 # Who, in the first letter of the log code: HAProxy's idea.
-#   C the client   c a time-out of the client   S the worker or its function   s a time-out of the worker
+#   C the client   c a time-out of the client   F the function   S its worker   s a time-out of either
 #   P a rule of the platform   L no function there   R a lack of resources   I our own failure
 #   K stopped by an operator   - nobody
 _CAUSES = {
     "C": "client",
     "c": "client",
-    "S": "function",
+    "F": "function",
+    "S": "worker",
     "s": "function",
     "P": "policy",
     "L": "routing",

@@ -1,7 +1,7 @@
 """Where things lie on disk: the data folder, which lasts, and the run folder, which does not.
 
     data folder   $XDG_DATA_HOME/dialback, else ~/.local/share/dialback
-        dialback.db  bundles/<sha256>/  lock  control.token  link.key
+        dialback.db  bundles/<sha256>/  environments/<key>/  lock  control.token  link.key
     run folder    $XDG_RUNTIME_DIR/dialback-<8 hex>, else /tmp/dialback-<uid>-<8 hex>
         link.sock  receiver.sock  workers/<id>/{runtime.sock,code/,tmp/,pid}
 
@@ -51,6 +51,10 @@ class DataFolder:
         return self.root / "bundles"
 
     @property
+    def environments(self) -> Path:
+        return self.root / "environments"
+
+    @property
     def lock(self) -> Path:
         return self.root / "lock"
 
@@ -70,6 +74,7 @@ class DataFolder:
         """Make the folder if it is not there, for the owner alone."""
         _private_folder(self.root)
         _private_folder(self.bundles)
+        _private_folder(self.environments)
 
 
 @dataclass(frozen=True, slots=True)

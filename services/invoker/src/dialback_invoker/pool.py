@@ -28,6 +28,10 @@ EXIT_GRACE = 2.0
 """Seconds that an idle worker has to exit after its poll was answered with 410."""
 
 
+OnStart = Callable[[str, str], None]
+"""Told of each start that is over: the function, and `ready` or the code of the failure."""
+
+
 class Timer(Protocol):
     """What call_later gives back."""
 
@@ -72,6 +76,7 @@ class Pool:
         start_seconds: float = 10.0,
         on_log: OnLog,
         on_change: OnWorker | None = None,
+        on_start: OnStart | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.spec = spec
@@ -84,6 +89,7 @@ class Pool:
         self._start_seconds = start_seconds
         self._on_log = on_log
         self._on_change = on_change
+        self._on_start = on_start
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
         self._warm: OrderedDict[Worker, None] = OrderedDict()
@@ -144,6 +150,12 @@ class Pool:
             self._settle_all()
             raise
 
+    async def warm(self) -> None:
+        """Return when a worker is ready, starting one if there is none. Raises LaunchFailed, or Overloaded when the
+        pool is retired.
+        """
+        (await self.lease(lambda _: None)).release()
+
     async def retire(self) -> None:
         """The deployment was superseded: no new requests; who waits is still served, then the workers stop. Does
         not wait.
@@ -151,12 +163,12 @@ class Pool:
         self._retired = True
         self._settle_all()
 
-    async def stop(self, grace: float) -> None:
-        """Lets leases end for ``grace`` seconds, then kills. Who waits is refused at once. Returns when nothing is
-        left.
+    async def stop(self, grace: float, *, code: str = "stopping") -> None:
+        """Lets leases end for ``grace`` seconds, then kills. Who waits is refused at once, with ``code``. Returns when
+        nothing is left.
         """
         self._retired = True
-        self._refuse_all(lambda: Overloaded(f"{self.spec.function} is being stopped", code="stopping"))
+        self._refuse_all(lambda: Overloaded(f"{self.spec.function} is being stopped", code=code))
         for task in tuple(self._launches.values()):
             task.cancel()
         self._settle_all()
@@ -232,10 +244,16 @@ class Pool:
         try:
             await worker.start(mark, self._start_seconds)
         except LaunchFailed as error:
+            self._tell_start(error.code)
             self._launch_failed(worker, error)
         else:
+            self._tell_start("ready")
             self._failures = 0
             self._failure = None
+
+    def _tell_start(self, result: str) -> None:
+        if self._on_start is not None:
+            self._on_start(self.spec.function, result)
 
     def _launched(self, worker: Worker) -> None:
         """The launch is over, one way or the other."""

@@ -1,13 +1,21 @@
-"""The pools of all deployments: made when first asked for, retired when a deployment is superseded or removed."""
+"""The pools of all deployments: made when first asked for, retired when a deployment is superseded or removed.
+
+A deployment that is not active can be visited: a request with a ticket may ask for it. Its workers go soon after, and
+at once when another deployment of the function is activated or the function is removed.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Final
 
 from dialback_invoker.deployment import Deployment
-from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerSpec
+from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerPython, WorkerSpec
 from dialback_invoker.paths import DataFolder
-from dialback_invoker.pool import Pool
+from dialback_invoker.pool import OnStart, Pool
 from dialback_invoker.worker import Worker
+
+VISIT_IDLE_SECONDS: Final = 30.0
+"""How long a worker of a visited deployment waits for another request."""
 
 
 class Pools:
@@ -21,39 +29,87 @@ class Pools:
         *,
         on_log: OnLog,
         on_change: Callable[[Worker], None],
+        on_start: OnStart | None = None,
+        python_of: Callable[[str], WorkerPython | None],
+        on_gone: Callable[[], None],
     ) -> None:
-        """`allow`: the addresses that bridges may dial, asked for when a pool is made."""
+        """`allow`: the addresses that bridges may dial, asked for when a pool is made. `python_of`: what starts a
+        worker in the environment of that key. `on_gone` is told when nothing is left of a superseded deployment.
+        """
         self._data = data
         self._launcher = launcher
         self._allow = allow
         self._on_log = on_log
         self._on_change = on_change
+        self._on_start = on_start
+        self._python_of = python_of
+        self._on_gone = on_gone
         self._pools: dict[str, Pool] = {}
+        self._visited: dict[str, Pool] = {}
         self._retiring: dict[asyncio.Task[None], Pool] = {}
+        self._deployments: dict[Pool, Deployment] = {}
 
     def of(self, deployment: Deployment) -> Pool:
         """The pool of a deployment."""
         pool = self._pools.get(deployment.id)
         if pool is None:
-            pool = self._pools[deployment.id] = self._make(deployment)
+            pool = self._pools[deployment.id] = self._make(deployment, deployment.config.idle_seconds)
+            self._deployments[pool] = deployment
+        return pool
+
+    def visit(self, deployment: Deployment) -> Pool:
+        """The pool of a deployment that is not active."""
+        pool = self._visited.get(deployment.id)
+        if pool is None:
+            idle_seconds = min(deployment.config.idle_seconds, VISIT_IDLE_SECONDS)
+            pool = self._visited[deployment.id] = self._make(deployment, idle_seconds)
+            self._deployments[pool] = deployment
         return pool
 
     @property
     def workers(self) -> list[Worker]:
         """Every worker of every pool, superseded ones too."""
-        return [worker for pool in [*self._pools.values(), *self._retiring.values()] for worker in pool.workers]
+        return [worker for pool in self._all() for worker in pool.workers]
+
+    @property
+    def deployments(self) -> list[Deployment]:
+        """Every deployment that has, or may start, workers: superseded ones until their last work is done, visited ones
+        while they have any.
+        """
+        idle = {id(pool) for pool in self._visited.values() if not pool.workers and not pool.waiting}
+        return [deployment for pool, deployment in self._deployments.items() if id(pool) not in idle]
 
     def retire(self, deployment: Deployment) -> None:
         """No new work for this deployment; its workers stop when theirs is done."""
+        self._leave(deployment, self._see_off)
+
+    def discard(self, deployment: Deployment) -> None:
+        """The same for a version that never served: a worker that still starts is ended, who waits goes elsewhere."""
+        self._leave(deployment, lambda pool: pool.stop(0.0, code="retired"))
+
+    def _leave(self, deployment: Deployment, end: Callable[[Pool], Coroutine[None, None, None]]) -> None:
         pool = self._pools.pop(deployment.id, None)
         if pool is not None:
-            task = asyncio.get_running_loop().create_task(self._see_off(pool))
-            self._retiring[task] = pool
-            task.add_done_callback(self._retiring.pop)
+            self._retire(pool, end)
+
+    def end_visits(self, function: str) -> None:
+        """No new work for deployments of ``function`` that are visited."""
+        for identity, pool in list(self._visited.items()):
+            if pool.spec.function == function:
+                del self._visited[identity]
+                self._retire(pool, self._see_off)
+
+    def _all(self) -> list[Pool]:
+        return [*self._pools.values(), *self._visited.values(), *self._retiring.values()]
+
+    def _retire(self, pool: Pool, end: Callable[[Pool], Coroutine[None, None, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(end(pool))
+        self._retiring[task] = pool
+        task.add_done_callback(self._gone)
 
     async def stop(self, grace: float) -> None:
         """Stop every worker, giving leases `grace` seconds. Returns when nothing is left of any."""
-        await asyncio.gather(*(pool.stop(grace) for pool in [*self._pools.values(), *self._retiring.values()]))
+        await asyncio.gather(*(pool.stop(grace) for pool in self._all()))
         for task in list(self._retiring):
             await asyncio.gather(task, return_exceptions=True)
 
@@ -61,7 +117,11 @@ class Pools:
         await pool.retire()
         await pool.closed()
 
-    def _make(self, deployment: Deployment) -> Pool:
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        del self._deployments[self._retiring.pop(task)]
+        self._on_gone()
+
+    def _make(self, deployment: Deployment, idle_seconds: float) -> Pool:
         config = deployment.config
         concurrency = deployment.concurrency
         spec = WorkerSpec(
@@ -76,14 +136,16 @@ class Pools:
             callback_socket=config.callback_socket,
             event_loop=config.event_loop,
             allow=self._allow(),
+            python=self._python_of(deployment.environment),
         )
         return Pool(
             spec,
             self._launcher,
             max_workers=config.max_workers,
             concurrency=concurrency,
-            idle_seconds=config.idle_seconds,
+            idle_seconds=idle_seconds,
             start_seconds=config.timeouts.start,
             on_log=self._on_log,
             on_change=self._on_change,
+            on_start=self._on_start,
         )

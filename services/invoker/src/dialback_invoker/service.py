@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,32 +17,46 @@ from dialback_invoker.control.access import ControlToken
 from dialback_invoker.control.app import create_app
 from dialback_invoker.control.ports import Services
 from dialback_invoker.control.server import ControlServer
+from dialback_invoker.deploy import spare_inspection
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.detail_budget import DetailBudget
+from dialback_invoker.development import Development
 from dialback_invoker.dispatch import Dispatch
+from dialback_invoker.environments.builder import BuildLimits
+from dialback_invoker.environments.environments import Environments
 from dialback_invoker.errors import PathProblem, PlatformFailure
 from dialback_invoker.launchers.base import AllowedUrl, LogLine
+from dialback_invoker.launchers.debugged import DebuggedLauncher
 from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
+from dialback_invoker.launchers.spares import Spares
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.lock import DataFolderLock
 from dialback_invoker.logs import LogBook
+from dialback_invoker.metrics.exposition import Exposition
+from dialback_invoker.metrics.invoker import InvokerMetrics, Running
 from dialback_invoker.paths import DataFolder, RunFolder, data_folder, run_folder
 from dialback_invoker.pending import PendingTable
 from dialback_invoker.pools import Pools
 from dialback_invoker.receiver import Receiver
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
+from dialback_invoker.rollout import Rollout, patient
 from dialback_invoker.settings import InvokerSettings, TcpAddress
+from dialback_invoker.store.port import Retention
 from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.tickets import Tickets
 from dialback_invoker.trace import Invocation
-from dialback_invoker.view import View
+from dialback_invoker.tracing import Tracer
+from dialback_invoker.view import VERSION, View
+from dialback_invoker.watchers import Watchers
 from dialback_invoker.worker import Worker
 from dialback_invoker.worker_state import State
 from dialback_wire import payload
 from dialback_wire.flow import Budget
+from dialback_wire.metrics import Reading
 from dialback_wire.mux import Mux
 from dialback_wire.tokens import redact
 
@@ -49,6 +65,8 @@ log = logging.getLogger("dialback.invoker")
 OnEnded = Callable[[dict[str, object]], None]
 
 _STOP_SECONDS = 2.0
+_PATIENT_INSPECTION = 60.0
+"""Seconds that importing a function may take under `dialback dev`."""
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -61,13 +79,22 @@ class InvokerService:
         on_ended: OnEnded | None = None,
         *,
         worker_command: Sequence[str] | None = None,
+        exposition: Exposition | None = None,
+        tracer: Tracer | None = None,
+        development: Development | None = None,
     ) -> None:
         """`on_ended` is given the summary of each invocation that is over; it must neither block nor raise.
-        `worker_command`: what runs as a worker, instead of the bridge.
+        `worker_command`: what runs as a worker, instead of the bridge. `exposition`: to which the invoker's numbers are
+        added. `tracer`: begins the spans of invocations, where traces are configured. `development`: what
+        `dialback dev` wants.
         """
         self.settings = settings
         self._on_ended = on_ended
         self._worker_command = worker_command or COMMAND
+        self._tracer = tracer
+        self._development = development
+        self.rollout: Rollout | None = None
+        """Which versions serve; None: those that are active."""
         self.data: DataFolder = data_folder(settings.data_dir)
         self.run: RunFolder = run_folder(self.data)
         self.control_url = ""
@@ -75,6 +102,9 @@ class InvokerService:
         self.public_url = settings.public_url
         self._undo: list[Callable[[], object]] = []
         self._budget = Budget(settings.window_budget)
+        self._metrics = InvokerMetrics(VERSION)
+        self.exposition = exposition or Exposition()
+        """What `/metrics` on the control port tells; an edge in this process adds its own to it."""
 
     # --- start --------------------------------------------------------------------------------------------------------
 
@@ -95,18 +125,26 @@ class InvokerService:
         self._undo.append(lock.release)
         self.run.create()
         self._undo.append(self.run.remove)
-        launcher = ProcessLauncher(self.run.root, command=self._worker_command)
+        if self._development is None:
+            launcher = ProcessLauncher(self.run.root, command=self._worker_command)
+        else:
+            self._spares = Spares(self._development.imports)
+            self._undo.append(lambda: asyncio.to_thread(self._spares.close))
+            debugging = asdict(self._development.debugging)
+            launcher = DebuggedLauncher(self.run.root, self._worker_command, self._spares, debugging)
         self._undo.append(launcher.close)
         await launcher.sweep()
         self.run.receiver_socket.unlink(missing_ok=True)
         self.run.link_socket.unlink(missing_ok=True)
         self._launcher = launcher
 
-        store = await SqliteStore.open(self.data.database)
+        store = await SqliteStore.open(self.data.database, Retention(deployments=self.settings.keep_deployments))
         self._undo.append(store.close)
         self._recorder = Recorder(store)
         self._details = DetailBudget()
         self._logs = LogBook(store)
+        self._watchers = Watchers()
+        self._logs.listen(self._watchers.line)
         self._recorder.start()
         await self._logs.start()
         self._undo += [self._recorder.close, self._logs.close]
@@ -120,24 +158,38 @@ class InvokerService:
         self.registry = Registry()
         pending = PendingTable(secrets.token_hex(4))
         self._tickets = Tickets()
+        self._admission = Admission(queue=settings.queue, in_flight=settings.in_flight)
         self._receiver = Receiver(pending, budget=self._budget)
         callback_url, allow = await self._open_receiver()
-        self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
-        self.registry.listen(
-            on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
-            on_remove=self._pools.retire,
+        limits = BuildLimits(settings.build_seconds, settings.build_bytes)
+        self._environments = Environments(self.data.environments, limits=limits)
+        self._pools = Pools(
+            self.data,
+            launcher,
+            lambda: allow,
+            on_log=self._on_log,
+            on_change=self._on_worker,
+            on_start=self._metrics.worker_started,
+            python_of=self._environments.python_of,
+            on_gone=self._on_pool_gone,
         )
+        if self._development is None:
+            self.registry.listen(on_activate=self._on_activate, on_remove=self._on_remove)
+        else:
+            self.rollout = Rollout(self.registry, self._pools, patient)
         self.dispatch = Dispatch(
-            self.registry,
+            self.rollout or self.registry,
             self._pools.of,
             pending,
-            Admission(queue=settings.queue, in_flight=settings.in_flight),
+            self._admission,
             callback_url=callback_url,
             record=self._record,
             redeem=self._tickets.redeem,
+            visit=self._pools.visit,
             tunnel_of=self._receiver.tunnel,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
+            tracer=self._tracer,
         )
         self.link = LinkServer(self.dispatch.open, key=self._link_key(), budget=self._budget)
         self._undo.append(self.link.close)
@@ -177,8 +229,21 @@ class InvokerService:
                 raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
 
     async def _start_control(self, store: SqliteStore) -> None:
-        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=BridgeInspector())
+        inspector = BridgeInspector()
+        if self._development is not None:
+            inspector = BridgeInspector(_PATIENT_INSPECTION, begin=partial(spare_inspection.begin, self._spares))
+        self._deployer = deployer = Deployer(
+            data=self.data,
+            store=store,
+            registry=self.registry,
+            inspector=inspector,
+            environments=self._environments,
+            running=lambda: self._pools.deployments,
+        )
+        self._undo.append(deployer.close)
         await deployer.load()
+        if self.rollout is not None:
+            self.rollout.listen()
         token = await ControlToken.load(self.data.control_token, store)
         self.view = View(
             self.dispatch,
@@ -188,12 +253,16 @@ class InvokerService:
             data_dir=str(self.data.root),
             public_url=lambda: self.public_url or self.link.advertised,
         )
-        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs)
+        self.exposition.add(self._readings)
+        services = Services(
+            self.view, deployer, self.registry, store, self._recorder, self._logs, self._watchers, self.exposition
+        )
         control = self.settings.control
         server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)
+        self._undo.append(self._watchers.close)
         self.control_url = self.view.control_url = f"http://{_bracketed(control.host)}:{port}"
         self.control_token = self.data.control_token.read_text().strip()
 
@@ -246,6 +315,9 @@ class InvokerService:
         """Stop everything now; nothing is left but the data folder."""
         if hasattr(self, "dispatch"):
             self.dispatch.draining = True
+            if self._development is not None:
+                # A worker at a breakpoint answers nothing, and nobody wants to wait for it.
+                await self._pools.stop(0.0)
             await self.dispatch.abort()
             await self._pools.stop(0.0)
         while self._undo:
@@ -259,14 +331,30 @@ class InvokerService:
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
+    def _on_activate(self, old: Deployment | None, new: Deployment) -> None:
+        self._pools.end_visits(new.function)
+        if old is not None:
+            self._pools.retire(old)
+
+    def _on_remove(self, old: Deployment) -> None:
+        self._pools.end_visits(old.function)
+        self._pools.retire(old)
+
     def _on_worker(self, worker: Worker) -> None:
+        self._watchers.worker_changed()
         if worker.state is State.DEAD:
             self._receiver.drop_worker(worker.id)
 
+    def _on_pool_gone(self) -> None:
+        self._deployer.collector.soon()
+
     def _on_log(self, line: LogLine) -> None:
+        text = redact(line.line)
+        if self._development is not None:
+            self._development.on_line(replace(line, line=text))
         self._logs.append(
             line.function,
-            redact(line.line),
+            text,
             worker=line.worker,
             invocation=line.invocation,
             stream=line.stream,
@@ -275,9 +363,24 @@ class InvokerService:
 
     def _record(self, invocation: Invocation) -> None:
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
+        self._metrics.ended(invocation)
         self._tickets.ended(invocation)
-        if self._on_ended is not None:
-            self._on_ended(invocation.summary())
+        if self._on_ended is not None or self._watchers:
+            summary = invocation.summary()
+            self._watchers.ended(summary)
+            if self._on_ended is not None:
+                self._on_ended(summary)
+
+    def _readings(self) -> Iterator[Reading]:
+        return self._metrics.readings(
+            Running(
+                deployed=[deployment.function for deployment in self.registry.all()],
+                live=self.dispatch.live,
+                queued=self._admission.waiting_for,
+                workers=[(worker.function, worker.state) for worker in self._pools.workers],
+                dropped=self._recorder.dropped,
+            )
+        )
 
 
 def _bracketed(host: str) -> str:

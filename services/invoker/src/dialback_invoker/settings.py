@@ -40,6 +40,12 @@ class InvokerSettings(Frozen):
     queue: PositiveInt = 1000
     """Requests of one function that may wait for a worker."""
     queue_seconds: PositiveFloat = 30.0
+    keep_deployments: PositiveInt = 10
+    """Of each function, the active one among them."""
+    build_seconds: PositiveFloat = 600.0
+    """For the installation of a function's dependencies."""
+    build_bytes: PositiveInt = 4 * 1024**3
+    """Of a function's installed dependencies."""
     in_flight: PositiveInt = 10_000
     """Requests in all that may be unanswered."""
     window_budget: PositiveInt = 64 * 1024 * 1024

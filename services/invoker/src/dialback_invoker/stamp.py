@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from dialback_invoker.recorded_request import REDACTED, is_secret
 from dialback_invoker.routing import Route
 from dialback_wire import payload
 from dialback_wire.fields import RUN_TICKET
@@ -125,14 +126,21 @@ def encode(stamped: dict[str, object]) -> bytes:
     return _encode(stamped)
 
 
-def shown(stamped: dict[str, object]) -> dict[str, object]:
-    """The event as a trace may show it: the token redacted, a long body cut."""
+def shown(stamped: dict[str, object], *, bodies: bool = True) -> dict[str, object]:
+    """The event as a trace may show it: token and credentials redacted, a long body cut, or left out."""
     visible = dict(stamped)
+    headers = stamped["headers"]
+    if isinstance(headers, dict) and any(map(is_secret, headers)):
+        visible["headers"] = {name: REDACTED if is_secret(name) else value for name, value in headers.items()}
+    if "cookies" in stamped:
+        visible["cookies"] = [REDACTED]
     callback = visible.get(payload.KEY)
     if isinstance(callback, dict):
         visible[payload.KEY] = {**callback, "token": redact(str(callback["token"]))}
     body = visible.get("body")
-    if isinstance(body, str) and len(body) > _SHOWN_BODY:
+    if isinstance(body, str) and not bodies:
+        visible["body"] = f"({len(body)} characters, not recorded)"
+    elif isinstance(body, str) and len(body) > _SHOWN_BODY:
         visible["body"] = f"{body[:_SHOWN_BODY]}... ({len(body)} characters)"
     return visible
 

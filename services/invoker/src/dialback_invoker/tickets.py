@@ -1,4 +1,4 @@
-"""Run tickets: one request's permission to run in another mode, and a view of its frames while it does.
+"""Run tickets: one request's permission to run in another mode or on another deployment, and a view of its frames.
 
 `dialback compare` and the page send one with a request to the public port. A ticket is random, for one function and one
 request, good for 60 seconds, and known to this process alone.
@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from dialback_invoker.control.ports import Mode, RunFeed, RunFrame
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.dispatch import Ticket
 from dialback_invoker.timeline import FrameEvent
 from dialback_invoker.trace import Invocation
@@ -61,9 +62,10 @@ class Feed:
 
 
 class _Minted:
-    __slots__ = ("feed", "function", "mode", "not_after")
+    __slots__ = ("deployment", "feed", "function", "mode", "not_after")
 
-    def __init__(self, function: str, mode: str, not_after: float) -> None:
+    def __init__(self, function: str, mode: str, deployment: Deployment | None, not_after: float) -> None:
+        self.deployment = deployment
         self.function = function
         self.mode = mode
         self.not_after = not_after
@@ -78,11 +80,11 @@ class Tickets:
         self._minted: dict[str, _Minted] = {}
         self._feeds: dict[str, Feed] = {}
 
-    def mint(self, function: str, mode: Mode) -> str:
-        """A new ticket."""
+    def mint(self, function: str, mode: Mode, deployment: Deployment | None = None) -> str:
+        """A new ticket, for the active deployment or the one that is named."""
         self._forget_old()
         text = f"run_{secrets.token_urlsafe(24)}"
-        self._minted[text] = _Minted(function, mode, self._clock() + GOOD_FOR_SECONDS)
+        self._minted[text] = _Minted(function, mode, deployment, self._clock() + GOOD_FOR_SECONDS)
         return text
 
     def subscribe(self, text: str) -> RunFeed:
@@ -100,7 +102,12 @@ class Tickets:
         minted = self._minted.pop(text, None)
         if minted is None or minted.not_after < self._clock():
             return None
-        return Ticket(minted.function, minted.mode, lambda invocation: self._watch(minted.feed, invocation))
+        return Ticket(
+            minted.function,
+            minted.mode,
+            lambda invocation: self._watch(minted.feed, invocation),
+            minted.deployment,
+        )
 
     def ended(self, invocation: Invocation) -> None:
         """An invocation was recorded: whoever watched it has seen all."""

@@ -24,13 +24,15 @@ _NAMES = {int(kind): kind.name for kind in FrameType}
 class Gaps:
     """Times between chunks: the first and last few, and a histogram of all."""
 
-    __slots__ = ("_first", "_histogram", "_last", "_previous", "count")
+    __slots__ = ("_began", "_first", "_last", "_previous", "count", "histogram")
 
     def __init__(self) -> None:
         self.count = 0
         self._first: list[float] = []
         self._last: deque[float] = deque(maxlen=SHOWN_GAPS)
-        self._histogram = [0] * (len(GAP_BUCKETS_MS) + 1)
+        self.histogram = [0] * (len(GAP_BUCKETS_MS) + 1)
+        """How many gaps lay below each of GAP_BUCKETS_MS, and above them all."""
+        self._began = 0.0
         self._previous: float | None = None
 
     def chunk(self, now: float) -> None:
@@ -38,11 +40,13 @@ class Gaps:
         self.count += 1
         if self._previous is not None:
             gap = (now - self._previous) * 1000
-            self._histogram[bisect_left(GAP_BUCKETS_MS, gap)] += 1
+            self.histogram[bisect_left(GAP_BUCKETS_MS, gap)] += 1
             if len(self._first) < SHOWN_GAPS:
                 self._first.append(gap)
             else:
                 self._last.append(gap)
+        else:
+            self._began = now
         self._previous = now
 
     @property
@@ -50,11 +54,16 @@ class Gaps:
         """When the last chunk came, in the clock's seconds."""
         return self._previous
 
+    @property
+    def seconds(self) -> float:
+        """All gaps together."""
+        return 0.0 if self._previous is None else self._previous - self._began
+
     def as_dict(self) -> dict[str, object]:
         """As the trace shows it; a bucket without a bound has `le_ms` null."""
         bounds: tuple[float | None, ...] = (*GAP_BUCKETS_MS, None)
         histogram = [
-            {"le_ms": bound, "count": count} for bound, count in zip(bounds, self._histogram, strict=True) if count
+            {"le_ms": bound, "count": count} for bound, count in zip(bounds, self.histogram, strict=True) if count
         ]
         return {
             "first": [round(gap, 3) for gap in self._first],
@@ -81,9 +90,9 @@ class Timeline:
         self.count = 0
         """All frames that passed, kept or not."""
 
-    def mark(self, name: str) -> None:
-        """Something happened now. Only its first time counts."""
-        self._marks.setdefault(name, self.clock())
+    def mark(self, name: str, at: float | None = None) -> None:
+        """Something happened now, or `at` a moment of the clock. Only its first time counts."""
+        self._marks.setdefault(name, self.clock() if at is None else at)
 
     def mark_last_byte(self) -> None:
         """The body is over: its last chunk was its last byte."""

@@ -1,14 +1,28 @@
 """One invocation as people see it: a summary for lists and the log, and the whole trace."""
 
-from dialback_invoker.exchange import Exchange
+from dialback_invoker.exchange import CHECKED_BYTES, Exchange
 from dialback_invoker.outcome import Outcome
+from dialback_invoker.recorded_request import recorded
+from dialback_invoker.tracing import InvocationSpan
 from dialback_wire.messages import Request
 
 
 class Invocation:
     """What is known of one request, from its arrival to its record."""
 
-    __slots__ = ("cold", "deployment", "exchange", "function", "mode", "outcome", "payload", "request", "worker")
+    __slots__ = (
+        "body",
+        "cold",
+        "deployment",
+        "exchange",
+        "function",
+        "mode",
+        "outcome",
+        "payload",
+        "request",
+        "span",
+        "worker",
+    )
 
     def __init__(self, request: Request, exchange: Exchange) -> None:
         self.request = request
@@ -20,8 +34,12 @@ class Invocation:
         self.cold = False
         self.payload: dict[str, object] | None = None
         """The stamped payload as it may be shown."""
+        self.body: bytes | None = None
+        """The request's body, where it was short enough to be kept for the record."""
         self.outcome: Outcome | None = None
         """None while it runs."""
+        self.span: InvocationSpan | None = None
+        """None where traces are not configured."""
 
     @property
     def path(self) -> str:
@@ -55,18 +73,19 @@ class Invocation:
         }
 
     def trace(self, *, details: bool = True) -> dict[str, object]:
-        """Everything: marks, gaps, frames, where it was held up, the payload. Without `details` the summary."""
+        """Everything: marks, gaps, frames, where it was held up, request, payload. Without `details` the summary."""
         timeline = self.exchange.timeline
         if not details:
             return self.summary()
         frames = timeline.frames()
-        streaming = timeline.between("head", "end") or 0.0
-        client = self.exchange.client_blocked * 1000
+        client, worker = self.exchange.stalls()
         return {
             **self.summary(),
             "marks": timeline.marks(),
             "gaps": timeline.gaps.as_dict(),
-            "blocked": {"client_ms": round(client, 3), "worker_ms": round(max(0.0, streaming - client), 3)},
+            "blocked": {"client_ms": round(client * 1000, 3), "worker_ms": round(worker * 1000, 3)},
+            "request": recorded(self.request, self.body),
+            "answer": {"crc32": self.exchange.checksum, "checked": min(self.exchange.relayed, CHECKED_BYTES)},
             "payload": self.payload,
             "frames": frames,
             "frames_dropped": timeline.count - len(frames),

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
 from dialback_invoker.control.ports import Mode, PlatformFacts, RunFeed, State, WorkerFacts
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.dispatch import Dispatch
 from dialback_invoker.launchers.base import Launcher
 from dialback_invoker.pools import Pools
@@ -83,9 +85,13 @@ class View:
             for worker in self._pools.workers
         ]
 
-    def live_invocations(self) -> Sequence[dict[str, Any]]:
+    def in_flight(self) -> int:
+        """How many invocations are not over."""
+        return len(self._dispatch.live)
+
+    def live_invocations(self, limit: int | None = None) -> Sequence[dict[str, Any]]:
         """What is in flight, newest first."""
-        return [invocation.summary() for invocation in reversed(self._dispatch.live)]
+        return [invocation.summary() for invocation in islice(reversed(self._dispatch.live), limit)]
 
     def live_invocation(self, invocation: str) -> dict[str, Any] | None:
         """The trace of one invocation in flight, as far as it goes."""
@@ -94,9 +100,9 @@ class View:
             return live[-1].trace() if live else None
         return next((one.trace() for one in live if one.request.id == invocation), None)
 
-    def mint_ticket(self, function: str, mode: Mode) -> str:
+    def mint_ticket(self, function: str, mode: Mode, deployment: Deployment | None = None) -> str:
         """A run ticket."""
-        return self._tickets.mint(function, mode)
+        return self._tickets.mint(function, mode, deployment)
 
     def subscribe_run(self, ticket: str) -> RunFeed:
         """Watch the run of a ticket."""

@@ -104,11 +104,11 @@ class Worker:
     # start
 
     async def start(self, mark: Mark, seconds: float) -> None:
-        """Launches it and waits until it polls, ``seconds`` at most. Raises LaunchFailed, and then nothing is left
-        of it.
+        """Launches it and waits until it polls, ``seconds`` at most (0: for ever). Raises LaunchFailed, and then
+        nothing is left of it.
         """
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds or None):
                 await self._start(mark)
         except TimeoutError:
             await self.kill()

@@ -46,21 +46,35 @@ def deploy(
 
 def ls(
     context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[N]", help="One function alone.", show_default=False)] = None,
+    deployments: Annotated[
+        bool, typer.Option("--deployments", help="Their versions: which can be rolled back to, and which is active.")
+    ] = False,
     control: Control = None,
     token: Token = None,
     data_dir: DataDir = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """List the functions."""
-    from dialback.function_view import functions_view
+    """List the functions, or with --deployments their versions."""
+    from dialback.control_models import Deployments, Functions
+    from dialback.function_view import deployments_view, functions_view
+    from dialback.names import check_name
     from dialback.session import connect
     from dialback.terminal import output_console, print_json
 
+    if name is not None:
+        check_name(name)
+    found: Functions | Deployments
     with connect(context) as client:
-        found = client.functions()
+        if deployments:
+            found = client.deployments(name)
+        else:
+            found = client.functions() if name is None else Functions(functions=(client.function(name),))
     if json:
         print_json(found.model_dump(mode="json"))
+    elif isinstance(found, Deployments):
+        output_console().print(deployments_view(found.deployments))
     else:
         output_console().print(functions_view(found.functions))
 

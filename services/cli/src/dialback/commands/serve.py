@@ -45,11 +45,16 @@ def up(
     queue_timeout: o.QueueTimeout = None,
     in_flight: o.InFlight = None,
     window_budget: o.WindowBudget = None,
+    keep_deployments: o.KeepDeployments = None,
+    build_timeout: o.BuildTimeout = None,
+    build_limit: o.BuildLimit = None,
     drain_grace: o.DrainGrace = None,
     drain_delay: o.DrainDelay = None,
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run edge and invoker in one process, until Ctrl-C.
@@ -84,6 +89,8 @@ def edge(
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run the edge: the public port, linked to an invoker."""
@@ -106,10 +113,15 @@ def invoker(
     queue_timeout: o.QueueTimeout = None,
     in_flight: o.InFlight = None,
     window_budget: o.WindowBudget = None,
+    keep_deployments: o.KeepDeployments = None,
+    build_timeout: o.BuildTimeout = None,
+    build_limit: o.BuildLimit = None,
     drain_grace: o.DrainGrace = None,
     data_dir: DataDir = None,
     config: Config = None,
     access_log: o.AccessLog = None,
+    log_format: o.LogFormat = None,
+    metrics: o.Metrics = None,
     json: Ready = False,
 ) -> None:
     """Run the invoker: functions, workers, the receiver, the control port and the page."""

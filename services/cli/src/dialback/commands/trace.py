@@ -38,7 +38,7 @@ def trace(
     with connect(context) as client:
         found = client.trace(invocation or "last")
     if json:
-        left_out = None if frames else {"frames", "payload"}
+        left_out = None if frames else {"frames", "payload", "request"}
         print_json(redacted(found.model_dump(mode="json", exclude=left_out)))
         return
     console = output_console()

@@ -9,14 +9,17 @@ from aiohttp import web
 
 from dialback_invoker.control.access import ControlToken
 from dialback_invoker.control.deployments import deployment_routes
+from dialback_invoker.control.events import event_routes
 from dialback_invoker.control.functions import function_routes
 from dialback_invoker.control.guard import LOOPBACK, envelope, guard, label
 from dialback_invoker.control.health import health_routes
 from dialback_invoker.control.invocations import invocation_routes
 from dialback_invoker.control.logs import log_routes
+from dialback_invoker.control.metrics import metrics_routes
 from dialback_invoker.control.openapi import openapi_document
 from dialback_invoker.control.page import FOLDER, page_routes
 from dialback_invoker.control.ports import Services
+from dialback_invoker.control.replays import replay_routes
 from dialback_invoker.control.routing import Route, answer_raw
 from dialback_invoker.control.runs import run_routes
 from dialback_invoker.control.tickets import ticket_routes
@@ -34,6 +37,8 @@ def api_routes(services: Services) -> list[Route]:
         *log_routes(services),
         *ticket_routes(services),
         *run_routes(services),
+        *replay_routes(services),
+        *event_routes(services),
     ]
 
 
@@ -49,11 +54,13 @@ def create_app(
 
     async def end_followers(_: web.Application) -> None:
         services.logs.end_followers()
+        services.watchers.close()
 
     app = web.Application(middlewares=[envelope, guard(token, {*LOOPBACK, *hosts})])
     for route in routes:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/openapi.json", openapi)
+    app.router.add_routes(metrics_routes(services.exposition))
     app.router.add_routes(page_routes(page))
     app.on_response_prepare.append(label)
     app.on_shutdown.append(end_followers)

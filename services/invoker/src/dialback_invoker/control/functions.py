@@ -26,10 +26,10 @@ def function_routes(services: Services) -> list[Route]:
     """Routes below /v1/functions, but not those of deployments and logs."""
 
     async def list_all(_: web.Request) -> web.Response:
-        return answer(models.Functions(functions=_views(services, services.registry.all())))
+        return answer(models.Functions(functions=function_views(services, services.registry.all())))
 
     async def show(request: web.Request) -> web.Response:
-        return answer(_views(services, [known_function(services, request.match_info["name"])])[0])
+        return answer(function_views(services, [known_function(services, request.match_info["name"])])[0])
 
     async def remove(request: web.Request) -> web.Response:
         removed = await services.deployer.remove(check_name(request.match_info["name"]))
@@ -46,7 +46,8 @@ def function_routes(services: Services) -> list[Route]:
     ]  # fmt: skip
 
 
-def _views(services: Services, deployments: list[Deployment]) -> list[models.Function]:
+def function_views(services: Services, deployments: list[Deployment]) -> list[models.Function]:
+    """Functions as the API shows them, by their active deployments."""
     workers: Counter[str] = Counter()
     in_flight: Counter[str] = Counter()
     for worker in services.platform.workers():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Final
 
 from aiohttp import web
 
@@ -11,10 +10,9 @@ from dialback_invoker.control import models
 from dialback_invoker.control.functions import known_function
 from dialback_invoker.control.ports import Services
 from dialback_invoker.control.requests import read_query
-from dialback_invoker.control.routing import Route
+from dialback_invoker.control.routing import NDJSON, Route
+from dialback_invoker.errors import InvalidInput
 from dialback_invoker.store.port import LogLine
-
-NDJSON: Final = "application/x-ndjson"
 
 
 def log_routes(services: Services) -> list[Route]:
@@ -23,8 +21,10 @@ def log_routes(services: Services) -> list[Route]:
     async def read(request: web.Request) -> web.StreamResponse:
         name = known_function(services, request.match_info["name"]).function
         query = read_query(request, models.LogQuery)
+        if query.follow and query.invocation:
+            raise InvalidInput("a follow is of a whole function; ask for an invocation's lines without follow")
         if not query.follow:
-            lines = await services.logs.read(name, since=query.since, limit=query.limit)
+            lines = await services.logs.read(name, since=query.since, limit=query.limit, invocation=query.invocation)
             return web.Response(body=b"".join(map(_encoded, lines)), content_type=NDJSON)
         response = web.StreamResponse(headers={"Content-Type": NDJSON})
         await response.prepare(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LONGEST_PATH: Final = 8192
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 5.6.2
@@ -41,6 +41,19 @@ class ErrorAnswer(_Answer):
     """Every answer of 400 and above."""
 
     error: ErrorBody
+
+
+def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if _TOKEN.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+            raise ValueError(f"{name[:64]!r} is not a header that can be sent")
+        lower = name.lower()
+        if lower in _NOT_YOURS or lower.startswith(("x-dialback-", "proxy-")):
+            raise ValueError(f"{name[:64]!r} is set by the platform")
+    return headers
+
+
+_Headers = Annotated[dict[str, str], Field(max_length=64), AfterValidator(_sendable)]
 
 
 class Health(_Answer):
@@ -89,6 +102,16 @@ class Removed(_Answer):
     removed: bool = True
 
 
+class Environment(_Answer):
+    """What a deployment's dependencies were installed into."""
+
+    key: Annotated[str, Field(description="a hash over what is in it; equal deployments share one")]
+    python: Annotated[str | None, Field(description="for example 3.12.4; null when the environment is gone")]
+    source: Annotated[str | None, Field(description="the file that says what is in it; empty: a chosen Python alone")]
+    packages: Annotated[dict[str, str], Field(description="names and versions")]
+    size: Annotated[int | None, Field(description="bytes")]
+
+
 class Deployed(_Answer):
     """What a deploy came to."""
 
@@ -98,6 +121,32 @@ class Deployed(_Answer):
     entry: str
     urls: list[str]
     unchanged: Annotated[bool, Field(description="the same content was active already; nothing was done")]
+    environment: Annotated[Environment | None, Field(description="null: the platform's own Python")] = None
+
+
+class DeployEvent(_Answer):
+    """One line of a deploy that is watched.
+
+    progress: the installer said `text`. waiting: nothing new for a second. deployed: it is live. failed: it is not,
+    and what ran before still does; `status` is what would have been the answer's.
+    """
+
+    event: Literal["progress", "waiting", "deployed", "failed"]
+    text: str | None = None
+    deployed: Deployed | None = None
+    status: int | None = None
+    error: ErrorBody | None = None
+
+
+class RollbackRequest(_Request):
+    """Which deployment is to serve again."""
+
+    deployment: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=64, description="its id, or the beginning of it; null: the one before the active"
+        ),
+    ] = None
 
 
 class Deployment(_Answer):
@@ -111,10 +160,13 @@ class Deployment(_Answer):
     bundle: Annotated[str, Field(description="SHA-256 of the content")]
     created_at: Annotated[float, Field(description="Unix seconds")]
     active: bool
+    running: Annotated[bool, Field(description="it has workers")]
+    size: Annotated[int, Field(description="bytes of its code; 0 when an earlier version of Dialback stored it")]
+    environment: Annotated[Environment | None, Field(description="null: the platform's own Python")]
 
 
 class Deployments(_Answer):
-    """All versions of a function, newest first."""
+    """Versions of one function or of all, those of a function together, newest first."""
 
     deployments: list[Deployment]
 
@@ -169,6 +221,12 @@ class Trace(Summary):
     marks: list[dict[str, Any]] = []
     gaps: dict[str, Any] = {}
     blocked: dict[str, float] = {}
+    request: Annotated[
+        dict[str, Any] | None, Field(description="as it came, without credentials; what a replay sends")
+    ] = None
+    answer: Annotated[
+        dict[str, int] | None, Field(description="CRC-32 of the answer's first bytes, and how many those are")
+    ] = None
     payload: dict[str, Any] | None = None
     frames: list[dict[str, Any]] = []
     frames_dropped: int = 0
@@ -194,6 +252,7 @@ class LogQuery(_Query):
     follow: Annotated[bool, Field(description="go on with each line as it comes")] = False
     since: Annotated[float, Field(ge=0, allow_inf_nan=False, description="Unix seconds")] = 0.0
     limit: Annotated[int, Field(ge=0, le=10_000)] = 1000
+    invocation: Annotated[str, Field(max_length=64, description="only what this one printed")] = ""
 
 
 class LogEntry(_Answer):
@@ -213,6 +272,7 @@ class TicketRequest(_Request):
 
     function: str
     mode: Literal["buffered", "callback", "tunnel"]
+    deployment: Annotated[str | None, Field(max_length=64, description="else the active one")] = None
 
 
 class Ticket(_Answer):
@@ -228,19 +288,9 @@ class RunRequest(_Request):
     mode: Literal["buffered", "callback", "tunnel"]
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: Annotated[str, Field(max_length=LONGEST_PATH, pattern=r"^/[\x21\x22\x24-\x7e]*$")] = "/"
-    headers: Annotated[dict[str, str], Field(max_length=64)] = {}
+    headers: _Headers = {}
     body: str = ""
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_are_sendable(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if _TOKEN.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
-                raise ValueError(f"{name[:64]!r} is not a header that can be sent")
-            lower = name.lower()
-            if lower in _NOT_YOURS or lower.startswith(("x-dialback-", "proxy-")):
-                raise ValueError(f"{name[:64]!r} is set by the platform")
-        return headers
+    deployment: Annotated[str | None, Field(max_length=64, description="else the active one")] = None
 
 
 class RunEvent(_Answer):
@@ -263,3 +313,53 @@ class RunEvent(_Answer):
     ok: bool | None = None
     error: str | None = None
     id: str | None = None
+
+
+class ReplayRequest(_Request):
+    """How a recorded request is made again; what is not said is as it was."""
+
+    deployment: Annotated[str | None, Field(max_length=64, description="else the active one")] = None
+    mode: Literal["buffered", "callback", "tunnel"] | None = None
+    headers: Annotated[_Headers, Field(description="added, or in place of its own; credentials were not kept")] = {}
+
+
+class ReplayEvent(RunEvent):
+    """One event of a replay: those of a run, plan before them and comparison after them.
+
+    plan: what will be done; left_out names the fields that were not kept and are not sent. comparison: for status,
+    verdict, first_byte_ms, total_ms, bytes_out and chunks what it was before and after, and whether the bodies were the
+    same, different, or unknown.
+    """
+
+    event: Literal["plan", "frame", "head", "chunk", "end", "trace", "comparison"]  # type: ignore[assignment]
+    original: Summary | None = None
+    deployment: str | None = None
+    active: bool | None = None
+    mode: str | None = None
+    left_out: list[str] | None = None
+    measures: dict[str, dict[str, Any]] | None = None
+    body: Literal["same", "different", "unknown"] | None = None
+
+
+class LiveLine(LogEntry):
+    """A line of a log; `seq` orders the lines of all functions."""
+
+    seq: int
+
+
+class LiveEvent(_Answer):
+    """One event of the platform; `event` is its Server-Sent Events name, the other fields are its data.
+
+    platform, functions, workers, live: what is there now, first at once and then whenever it changes; live has the
+    newest of those in flight and counts them all. recent: once, the invocations that ended and the lines that were
+    printed last. ended, log: what came since; missed counts what a slow reader was not told.
+    """
+
+    event: Literal["platform", "functions", "workers", "live", "recent", "ended", "log"]
+    status: Literal["starting", "ready", "draining"] | None = None
+    functions: list[Function] | None = None
+    workers: list[Worker] | None = None
+    invocations: list[Summary] | None = None
+    count: int | None = None
+    lines: list[LiveLine] | None = None
+    missed: int | None = None

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from dialback_invoker.control.models import ErrorAnswer, Health
-from dialback_invoker.control.routing import JSON, Route
+from dialback_invoker.control.routing import JSON, NDJSON, Route
 
 _MEANINGS: Final = {
     200: "Done",
@@ -34,7 +34,7 @@ def openapi_document(routes: Iterable[Route], version: str) -> dict[str, Any]:
     routes = list(routes)
     used: dict[type[BaseModel], None] = {ErrorAnswer: None}
     for route in routes:
-        used.update({model: None for model in (route.answer, route.body) if model is not None})
+        used.update({model: None for model in (route.answer, route.body, route.or_lines) if model is not None})
     references, schemas = models_json_schema([(model, "validation") for model in used], ref_template=_REF)
     names = {model: references[model, "validation"] for model in used}
     paths: dict[str, dict[str, Any]] = {}
@@ -64,6 +64,9 @@ def openapi_document(routes: Iterable[Route], version: str) -> dict[str, Any]:
 
 def _operation(route: Route, names: dict[type[BaseModel], Any]) -> dict[str, Any]:
     answers = {str(route.status): _answer(route.status, route.produces, names[route.answer])}
+    if route.or_lines is not None:
+        lines = _answer(200, NDJSON, names[route.or_lines])
+        answers.setdefault("200", lines)["content"].update(lines["content"])
     usual = (403,) if route.public else (400, 401, 403)
     for status in sorted({*usual, *route.errors}):
         model = Health if route.answer is Health and status == 503 else ErrorAnswer

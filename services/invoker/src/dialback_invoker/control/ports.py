@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from dialback_invoker.deploy.deployer import Deployer
+from dialback_invoker.deployment import Deployment
 from dialback_invoker.logs import LogBook
+from dialback_invoker.metrics.exposition import Exposition
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
 from dialback_invoker.store.port import Store, Trace
+from dialback_invoker.watchers import Watchers
 
 State = Literal["starting", "ready", "draining"]
 Mode = Literal["buffered", "callback", "tunnel"]
@@ -87,16 +90,22 @@ class PlatformView(Protocol):
 
     def workers(self) -> Sequence[WorkerFacts]: ...
 
-    def live_invocations(self) -> Sequence[Trace]:
-        """Traces, as far as they go, of the invocations in flight, newest first."""
+    def in_flight(self) -> int:
+        """How many invocations are not over."""
+        ...
+
+    def live_invocations(self, limit: int | None = None) -> Sequence[Trace]:
+        """Summaries, as far as they go, of the invocations in flight, newest first, at most ``limit``."""
         ...
 
     def live_invocation(self, invocation: str) -> dict[str, Any] | None:
         """The trace, as far as it goes, of one invocation in flight."""
         ...
 
-    def mint_ticket(self, function: str, mode: Mode) -> str:
-        """A ticket for one request to ``function`` in ``mode``: single use, good for 60 seconds."""
+    def mint_ticket(self, function: str, mode: Mode, deployment: Deployment | None = None) -> str:
+        """A ticket for one request to ``function`` in ``mode``: single use, good for 60 seconds. ``deployment`` answers
+        it, active or not; None: the active one.
+        """
         ...
 
     def subscribe_run(self, ticket: str) -> RunFeed:
@@ -114,3 +123,5 @@ class Services:
     store: Store
     recorder: Recorder
     logs: LogBook
+    watchers: Watchers
+    exposition: Exposition = field(default_factory=Exposition)

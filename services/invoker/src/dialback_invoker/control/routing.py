@@ -13,6 +13,7 @@ from pydantic import BaseModel
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -33,6 +34,8 @@ class Route:
     consumes: tuple[str, ...] = ()
     """media types of a body that is not JSON"""
     query: type[BaseModel] | None = None
+    or_lines: type[BaseModel] | None = None
+    """what each line holds when the asker accepts application/x-ndjson"""
     errors: tuple[int, ...] = ()
     public: bool = False
     """needs no token"""

@@ -10,12 +10,13 @@ import asyncio
 import codecs
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
-from dialback_invoker.control.models import RunRequest
 from dialback_invoker.control.ports import RunFeed
 
 Event = tuple[str, dict[str, Any]]
@@ -30,12 +31,23 @@ class RequestFailed(Exception):
     """The connection failed before a head came. Not one of aiohttp's errors, at which its client would try again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The request to make."""
+
+    method: str
+    target: str
+    """path and query, percent-encoded, with the function's prefix if it is named by path"""
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
 class Runner:
     """One run. `events` yields its events but the last, ``trace``; `invocation` is its id once the head came."""
 
-    def __init__(self, run: RunRequest, function: str, edge_url: str, ticket: str, feed: RunFeed) -> None:
+    def __init__(self, run: Outgoing, edge_url: str, ticket: str, feed: RunFeed) -> None:
         self._run = run
-        self._url = URL(f"{edge_url.rstrip('/')}/@{function}{run.path}", encoded=True)
+        self._url = URL(f"{edge_url.rstrip('/')}{run.target}", encoded=True)
         self._ticket = ticket
         self._feed = feed
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(_BACKLOG)
@@ -91,18 +103,19 @@ class Runner:
         await self._events.put(("end", end))
 
     async def _exchange(self, session: aiohttp.ClientSession) -> None:
-        body = self._run.body.encode("utf-8", "surrogatepass") or None
+        headers = CIMultiDict(self._run.headers)
+        headers["x-dialback-run"] = self._ticket
         async with session.request(
             self._run.method,
             self._url,
-            headers={**self._run.headers, "x-dialback-run": self._ticket},
-            skip_auto_headers=("Content-Type", "Accept-Encoding"),
-            data=body,
+            headers=headers,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            data=self._run.body or None,
             allow_redirects=False,
         ) as response:
             self.invocation = response.headers.get("x-dialback-id")
-            headers = [(str(name), value) for name, value in response.headers.items()]
-            head = {"t_ms": self._ms(), "status": response.status, "headers": headers}
+            answered = [(str(name), value) for name, value in response.headers.items()]
+            head = {"t_ms": self._ms(), "status": response.status, "headers": answered}
             await self._events.put(("head", head))
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
             async for piece in response.content.iter_any():

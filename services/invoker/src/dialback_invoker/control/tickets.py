@@ -1,10 +1,11 @@
-"""Tickets: the right to one request in a mode of the asker's choice, whatever the function's own mode is."""
+"""Tickets: the right to one request in a mode, and to a deployment, of the asker's choice."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from dialback_invoker.control import models
+from dialback_invoker.control.chosen import chosen_deployment
 from dialback_invoker.control.functions import known_function
 from dialback_invoker.control.ports import Services
 from dialback_invoker.control.requests import read_json
@@ -16,8 +17,10 @@ def ticket_routes(services: Services) -> list[Route]:
 
     async def mint(request: web.Request) -> web.Response:
         wanted = await read_json(request, models.TicketRequest)
-        function = known_function(services, wanted.function).function
-        return answer(models.Ticket(ticket=services.platform.mint_ticket(function, wanted.mode)))
+        active = known_function(services, wanted.function)
+        deployment = await chosen_deployment(services, active, wanted.deployment)
+        ticket = services.platform.mint_ticket(active.function, wanted.mode, deployment)
+        return answer(models.Ticket(ticket=ticket))
 
     return [
         Route(

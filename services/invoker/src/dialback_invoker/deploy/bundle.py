@@ -67,11 +67,25 @@ def settle(staging: Path, bundles: Path, content_hash: str) -> bool:
 
 
 def sweep(bundles: Path, in_use: Collection[str]) -> list[str]:
-    """Remove staging folders that a crash left, and bundles that no deployment uses; returns their names. Blocks."""
+    """At start: remove staging folders that a crash left, and bundles that no deployment uses; returns their names.
+    Blocks.
+    """
     removed = []
     for path in sorted(bundles.iterdir()):
-        if path.name.startswith(_STAGING) or (_CONTENT_HASH.fullmatch(path.name) and path.name not in in_use):
+        if path.name.startswith(_STAGING):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            removed.append(path.name)
+    return removed + remove_unused(bundles, in_use)
+
+
+def remove_unused(bundles: Path, in_use: Collection[str]) -> list[str]:
+    """Remove bundles that are not ``in_use``; returns their names. What is being unpacked is left alone. Blocks."""
+    removed = []
+    for path in sorted(bundles.iterdir()):
+        if _CONTENT_HASH.fullmatch(path.name) and path.name not in in_use:
+            # Renamed first: what is half removed must never pass for a bundle.
+            gone = path.rename(staging_folder(bundles))
+            shutil.rmtree(gone, ignore_errors=True)
             removed.append(path.name)
     return removed
 

@@ -15,13 +15,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from dialback_invoker.errors import EntryError, InspectTimeout, LaunchFailed
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.launchers.base import WorkerPython
 
 _MOST_OUTPUT: Final = 65_536  # bytes kept of each stream; the end, for the answer stands there
 KINDS: Final = frozenset({"asgi", "wsgi", "http", "fetch", "lambda"})
@@ -36,27 +37,45 @@ class Inspected:
     blocks: bool = False
 
 
+class Process(Protocol):
+    """What is wanted of a process that inspects."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int:
+        """Its exit status, the negative number of a signal."""
+
+
 class Inspector(Protocol):
     """Finds out what the function in ``folder`` exports; raises EntryError with the place, InspectTimeout."""
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected: ...
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
+        """``python``: the function's own; None: the platform's."""
+        ...
 
 
 class BridgeInspector:
     """Runs the bridge's ``inspect`` in its own process group, without our environment; the group is killed afterwards.
 
-    ``time_limit`` is in seconds. ``command`` comes before the arguments; tests pass another.
+    Both limits are in seconds; ``first_limit`` is for an environment of the function's own, where its packages may be
+    compiled meanwhile. ``command`` comes before the arguments; tests pass another. ``begin`` starts a process as
+    `asyncio.create_subprocess_exec` does.
     """
 
     def __init__(
         self,
         time_limit: float = 10.0,
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "dialback_bridge", "inspect"),
+        first_limit: float = 60.0,
+        begin: Callable[..., Awaitable[Process]] = asyncio.create_subprocess_exec,
     ) -> None:
+        self._first_limit = first_limit
         self._time_limit = time_limit
         self._command = command
+        self._begin = begin
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         """As the protocol says; LaunchFailed when no process could be started."""
         # Its standard input is a pipe from us: should we be killed, the import of a hanging function ends too.
         arguments = ["--watch-stdin", "--dir", str(folder)]
@@ -64,19 +83,22 @@ class BridgeInspector:
             arguments += ["--entry", config.entry]
         out, err = _Tail(), _Tail()
         try:
-            code = await self._run(arguments, folder, config, out, err)
+            command = self._command if python is None else _command(python)
+            limit = self._time_limit if python is None else self._first_limit
+            code = await self._run([*command, *arguments], folder, _environment(folder, config), limit, out, err)
             return _verdict(code, out.text(), err.text())
         finally:
             out.close()
             err.close()
 
-    async def _run(self, arguments: Sequence[str], folder: Path, config: FunctionConfig, out: _Tail, err: _Tail) -> int:
+    async def _run(
+        self, command: Sequence[str], folder: Path, env: dict[str, str], limit: float, out: _Tail, err: _Tail
+    ) -> int:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                *arguments,
+            process = await self._begin(
+                *command,
                 cwd=folder,
-                env=_environment(folder, config),
+                env=env,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=out.write_end,
                 stderr=err.write_end,
@@ -85,14 +107,19 @@ class BridgeInspector:
         except OSError as error:
             raise LaunchFailed(f"the bridge cannot be started to inspect the function: {error.strerror}") from error
         try:
-            async with asyncio.timeout(self._time_limit):
+            async with asyncio.timeout(limit):
                 return await process.wait()
         except TimeoutError as error:
-            raise InspectTimeout(f"importing the function took longer than {self._time_limit:g} seconds") from error
+            raise InspectTimeout(f"importing the function took longer than {limit:g} seconds") from error
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await asyncio.shield(process.wait())
+
+
+def _command(python: WorkerPython) -> tuple[str, ...]:
+    """In the function's environment, and what is compiled for it stays: the first worker starts the faster."""
+    return (str(python.executable), "-s", str(python.bridge), "inspect", "--bytecode")
 
 
 class _Tail:

@@ -33,6 +33,17 @@ class AllowedUrl:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerPython:
+    """A function's own Python, with its packages, and how it gets at the bridge."""
+
+    executable: Path
+    version: str
+    """``3.12.4``"""
+    bridge: Path
+    """Folder that it runs: ``python FOLDER worker``."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """What to run: the same for every worker of a deployment."""
 
@@ -50,6 +61,10 @@ class WorkerSpec:
     allow: tuple[AllowedUrl, ...] = ()
     dial_timeout: float = 5.0
     cancel_grace: float = 0.5
+    python: WorkerPython | None = None
+    """None: the platform's own. For launchers whose workers run on this machine."""
+    debugging: Mapping[str, str | int] = field(default_factory=dict)
+    """How `dialback dev` lets its code be stopped and looked at; empty: not at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,20 +17,34 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dialback_invoker.launchers.base import WorkerControl, WorkerSpec
 from dialback_invoker.platform_variables import set_by_platform
 
+OPTIONS = ("-s", "-u")
 COMMAND = (sys.executable, "-P", "-s", "-u", "-m", "dialback_bridge", "worker")
 CONTROL_VERSION = 1
+
+
+def command(spec: WorkerSpec, own: Sequence[str]) -> tuple[str, ...]:
+    """What runs a worker: ``own`` in the platform's Python, the bridge's folder in an environment's.
+
+    A folder that is run is first on ``sys.path`` and the working folder is not on it at all, so that ``-P``, which
+    Python 3.10 does not have, is not needed.
+    """
+    if spec.python is None:
+        return tuple(own)
+    return (str(spec.python.executable), *OPTIONS, str(spec.python.bridge), "worker")
 
 
 def environment(spec: WorkerSpec, worker_id: str, code: Path, tmp: Path) -> dict[str, str]:
     """The whole environment, but for the descriptors' numbers."""
     own = {name: value for name, value in spec.env.items() if not set_by_platform(name)}
-    search = os.pathsep.join(dict.fromkeys((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")))
+    python = Path(sys.executable) if spec.python is None else spec.python.executable
+    version = f"{sys.version_info.major}.{sys.version_info.minor}" if spec.python is None else spec.python.version
+    search = os.pathsep.join(dict.fromkeys((str(python.parent), "/usr/local/bin", "/usr/bin", "/bin")))
     return {
         "PATH": search,
         "TZ": "UTC",
@@ -40,7 +54,7 @@ def environment(spec: WorkerSpec, worker_id: str, code: Path, tmp: Path) -> dict
         "TMPDIR": str(tmp),
         "LAMBDA_TASK_ROOT": str(code),
         "_HANDLER": spec.entry,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{'.'.join(version.split('.')[:2])}",
         "AWS_LAMBDA_FUNCTION_NAME": spec.function,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
@@ -71,5 +85,6 @@ def configuration(spec: WorkerSpec, control: WorkerControl, runtime_socket: Path
         "cancel_grace": spec.cancel_grace,
         "function": spec.function,
         "memory_mb": spec.memory_mb,
+        **({"debugging": dict(spec.debugging)} if spec.debugging else {}),
     }
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"

@@ -77,14 +77,14 @@ def family(leader: int, table: Iterable[Process]) -> list[Process]:
     return [p for p in processes if p.pid in inside]
 
 
-def marked(folder: Path) -> list[Process]:
-    """Processes that were started with LAMBDA_TASK_ROOT in ``folder`` or below it: a worker's, wherever they have gone.
+def marked(folder: Path, variable: str = "LAMBDA_TASK_ROOT") -> list[Process]:
+    """Processes that were started with ``variable`` below ``folder``: a worker's or a build's, wherever they are.
 
     Children inherit it; also those that left the group and lost their parent. Only one that was given a new environment
     **and** did both of these is missed, and only where no cgroup tracks it. (A working folder proves nothing: a
     developer may look around there.) While somebody vanishes under our eyes and nobody is found, we look again.
     """
-    needle = b"LAMBDA_TASK_ROOT=" + os.fsencode(folder) + b"/"
+    needle = f"{variable}=".encode() + os.fsencode(folder) + b"/"
     found: list[Process] = []
     for _ in range(LOOKS):
         vanished = False

@@ -18,6 +18,7 @@ from dialback_invoker.launchers.base import LaunchFailed, WorkerControl, WorkerS
 from dialback_invoker.launchers.memory import MemoryWatch
 from dialback_invoker.launchers.process_worker import ProcessWorker
 from dialback_invoker.launchers.spawn import Spawned, spawn
+from dialback_invoker.launchers.start import Start, start
 from dialback_invoker.launchers.sweep import Swept, sweep
 
 THREADS = 8
@@ -27,7 +28,7 @@ class ProcessLauncher:
     """Starts workers as processes, their folders below ``run_dir``.
 
     ``cgroup_root`` names a cgroup that is ours to divide; without it one is looked for (see `launchers.cgroup`);
-    ``use_cgroups=False`` does without. ``command`` is what runs a worker.
+    ``use_cgroups=False`` does without. ``command`` is what runs a worker, ``begin`` how a process is started.
     """
 
     name = "process"
@@ -39,9 +40,11 @@ class ProcessLauncher:
         command: Sequence[str] = environment.COMMAND,
         cgroup_root: Path | None = None,
         use_cgroups: bool = True,
+        begin: Start = start,
     ) -> None:
         self.run_dir = run_dir
         self._command = tuple(command)
+        self._begin = begin
         self._executor = ThreadPoolExecutor(THREADS, "launcher")
         self._watch = MemoryWatch(self._executor)
         self._home: cgroup.Base | None = None
@@ -84,7 +87,7 @@ class ProcessLauncher:
         """Starts a worker in the folder that `prepare` made. Raises LaunchFailed."""
         loop = asyncio.get_running_loop()
         folder = self._folder(control.worker_id)
-        job = loop.run_in_executor(self._executor, spawn, self._command, folder, spec, control, self._home)
+        job = loop.run_in_executor(self._executor, spawn, self._command, folder, spec, control, self._home, self._begin)
         try:
             spawned = await asyncio.shield(job)
         except asyncio.CancelledError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from dialback_invoker.launchers import environment, workspace
 from dialback_invoker.launchers.base import WorkerControl, WorkerSpec
 from dialback_invoker.launchers.cgroup import Base, Group
+from dialback_invoker.launchers.start import Start, start
 
 try:
     import resource
@@ -44,9 +45,16 @@ class Spawned:
             os.close(handle)
 
 
-def spawn(command: Sequence[str], folder: Path, spec: WorkerSpec, control: WorkerControl, home: Base | None) -> Spawned:
-    """Copies the code and starts the process. OSError when either fails; what was made by then is undone, but for
-    the folder.
+def spawn(
+    command: Sequence[str],
+    folder: Path,
+    spec: WorkerSpec,
+    control: WorkerControl,
+    home: Base | None,
+    begin: Start = start,
+) -> Spawned:
+    """Copies the code and starts the process with ``begin``. OSError when either fails; what was made by then is
+    undone, but for the folder.
     """
     code = workspace.copy_code(spec.bundle, folder)
     group = _group(home, control.worker_id, spec.memory_mb * 1024 * 1024)
@@ -58,16 +66,14 @@ def spawn(command: Sequence[str], folder: Path, spec: WorkerSpec, control: Worke
         out_read, out_write = _pipe(opened)
         err_read, err_write = _pipe(opened)
         env = environment.environment(spec, control.worker_id, code, folder / "tmp")
-        popen = subprocess.Popen(
-            list(command),
+        popen = begin(
+            environment.command(spec, command),
             cwd=code,
             env=environment.with_descriptors(env, control_read, log_write),
             stdin=subprocess.DEVNULL,
             stdout=out_write,
             stderr=err_write,
             pass_fds=(control_read, log_write),
-            close_fds=True,
-            start_new_session=True,
         )
         for handle in (control_read, log_write, out_write, err_write):
             opened.remove(handle)

@@ -55,30 +55,38 @@ async function ask(path, { method = "GET", body, signal, accept = "application/j
 const json = async (path) => (await ask(path)).json();
 const named = encodeURIComponent;
 
-export const functions = async () => (await json("/v1/functions")).functions;
-export const workers = async () => (await json("/v1/workers")).workers;
 export const platform = () => json("/v1/platform");
 export const invocation = (id) => json(`/v1/invocations/${named(id)}`);
-export const invocations = async (limit) => (await json(`/v1/invocations?limit=${limit}`)).invocations;
+export const deployments = async (name) => (await json(`/v1/functions/${named(name)}/deployments`)).deployments;
 
-/** The newest log lines of a function, oldest first. */
-export async function logs(name, limit) {
-  const path = `/v1/functions/${named(name)}/logs?limit=${limit}`;
-  const text = await (await ask(path, { accept: "application/x-ndjson" })).text();
-  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+/** The invocations of one function that ended, newest first. */
+export async function invocationsOf(name, limit) {
+  return (await json(`/v1/invocations?function=${named(name)}&limit=${limit}`)).invocations;
 }
 
-/** "ready", "draining", "starting"; this one needs no token. */
-export async function health() {
-  try {
-    return (await (await fetch("/_dialback/health", { cache: "no-store" })).json()).status;
-  } catch {
-    return "unreachable";
-  }
+/** The newest log lines of a function, or of one of its invocations, oldest first. */
+export async function logs(name, limit, id = "") {
+  const path = `/v1/functions/${named(name)}/logs?limit=${limit}${id ? `&invocation=${named(id)}` : ""}`;
+  const text = await (await ask(path, { accept: "application/x-ndjson" })).text();
+  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
 }
 
 /** Start a run and yield its events: `{event: "frame" | "head" | "chunk" | "end" | "trace", data}`. */
 export async function* run(request, signal) {
   const response = await ask("/v1/runs", { method: "POST", body: request, signal, accept: "text/event-stream" });
   yield* events(response.body);
+}
+
+/** Make a recorded request again: the events of `run`, a `plan` before them and a `comparison` after them. */
+export async function* replay(id, request, signal) {
+  const path = `/v1/invocations/${named(id)}/replay`;
+  const response = await ask(path, { method: "POST", body: request, signal, accept: "text/event-stream" });
+  yield* events(response.body);
+}
+
+/** What happens on the platform, until the stream ends; `alive` is called whenever anything comes, a heartbeat too. */
+export async function* watch(signal, alive) {
+  const response = await ask("/v1/events", { signal, accept: "text/event-stream" });
+  alive();
+  yield* events(response.body, alive);
 }

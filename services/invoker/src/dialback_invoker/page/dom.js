@@ -30,6 +30,41 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+const lists = new WeakMap();
+
+/**
+ * Show `items` as the children of `parent`, one node per key. A node that stays is updated in place, so focus, selection
+ * and scroll position outlive every change. `make(item)` returns `{node, update(item)}`; `empty()` makes what is shown
+ * for no items.
+ */
+export function keyed(parent, items, key, make, empty) {
+  const before = lists.get(parent) ?? new Map();
+  const now = new Map();
+  if (items.length === 0) {
+    const nothing = empty();
+    if (before.size > 0 || parent.textContent !== nothing.textContent) parent.replaceChildren(nothing);
+    lists.set(parent, now);
+    return;
+  }
+  if (before.size === 0) parent.replaceChildren();
+  let at = parent.firstElementChild;
+  for (const item of items) {
+    const id = key(item);
+    if (now.has(id)) continue;
+    const row = before.get(id) ?? make(item);
+    row.update(item);
+    now.set(id, row);
+    if (row.node === at) at = at.nextElementSibling;
+    else parent.insertBefore(row.node, at);
+  }
+  while (at) {
+    const next = at.nextElementSibling;
+    at.remove();
+    at = next;
+  }
+  lists.set(parent, now);
+}
+
 const waiting = new Set();
 
 function flush() {

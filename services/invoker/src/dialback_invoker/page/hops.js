@@ -12,7 +12,7 @@ const PULSE_EVERY_MS = 110;
 class Strand {
   constructor(root) {
     this.root = root;
-    this.mode = root.dataset.mode;
+    this.slot = root.dataset.mode;
     this.hop = root.dataset.hop;
     this.line = root.querySelector("line");
     this.counts = { "to-worker": 0, "to-client": 0 };
@@ -60,7 +60,7 @@ class Strand {
     if (now - (this.pulsed[direction] ?? 0) < PULSE_EVERY_MS) return;
     this.pulsed[direction] = now;
     const [x, top, bottom] = ["x1", "y1", "y2"].map((name) => Number(this.line.getAttribute(name)));
-    const dot = svg("circle", { class: `pulse ${this.mode}`, cx: x, cy: 0, r: 4 });
+    const dot = svg("circle", { class: `pulse ${this.root.classList.contains("tunnel") ? "tunnel" : this.slot}`, cx: x, cy: 0, r: 4 });
     const ends = direction === "to-worker" ? [top, bottom] : [bottom, top];
     pulses.append(dot);
     const travel = dot.animate(
@@ -83,6 +83,19 @@ export class Hops {
     this.last = {};
   }
 
+  /** The lane `slot` runs in this mode now: its strands have that mode's colour and name. */
+  show(slot, mode) {
+    for (const { root } of this.strands.filter((strand) => strand.slot === slot)) {
+      root.classList.remove("callback", "tunnel");
+      root.classList.add(mode);
+      const name = root.querySelector("text.name");
+      if (name) say(name, mode);
+    }
+    const last = byId(`last-${slot}`);
+    last.parentElement.className = `mode ${mode}`;
+    say(last.previousElementSibling, `Last frame, ${mode}: `);
+  }
+
   reset() {
     for (const strand of this.strands) strand.reset();
     this.pulses.replaceChildren();
@@ -102,7 +115,7 @@ export class Hops {
   }
 
   #pass(mode, hop, way, what) {
-    this.strands.find((strand) => strand.mode === mode && strand.hop === hop)?.pass(way);
+    this.strands.find((strand) => strand.slot === mode && strand.hop === hop)?.pass(way);
     this.last[mode] = `${ARROWS[way]} ${NAMES[hop] ?? hop}: ${what}`;
     onFrame(this.paint);
   }

@@ -36,9 +36,11 @@ export class Lane {
   #now = 0;
   #state = "idle";
 
-  constructor(mode) {
-    this.mode = mode;
-    this.root = byId(`lane-${mode}`);
+  /** `slot` names the lane's place on the page; `show` says which mode runs in it. */
+  constructor(slot) {
+    this.mode = slot;
+    this.root = byId(`lane-${slot}`);
+    this.name = byId(`name-${slot}`);
     const part = (name) => this.root.querySelector(`.${name}`);
     this.parts = Object.fromEntries(
       ["state", "first", "total", "chunks", "size", "kind", "text", "cut", "error", "scale", "why"].map((n) => [n, part(n)]),
@@ -49,8 +51,16 @@ export class Lane {
       svg("svg", { viewBox: Ticks.viewBox, preserveAspectRatio: "none", "aria-hidden": "true" }, this.path),
       this.head,
     );
-    say(this.parts.why, WAITS[mode]);
+    say(this.parts.why, WAITS[slot]);
     this.reset();
+  }
+
+  /** From now on this mode runs here. */
+  show(mode) {
+    this.root.classList.replace(this.mode, mode);
+    this.mode = mode;
+    say(this.name, mode);
+    this.parts.text.setAttribute("aria-label", `The ${mode} answer`);
   }
 
   reset() {

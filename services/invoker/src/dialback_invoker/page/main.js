@@ -1,31 +1,41 @@
-// The page's composition: the token gate, then the picker, the race, and a poll for everything else.
+// The page's composition: the token gate, the views, and the event stream that feeds them.
 
-import { refreshInvocations, refreshLog, refreshWorkers } from "./activity.js";
 import * as api from "./api.js";
 import { byId, say } from "./dom.js";
-import { Picker } from "./picker.js";
-import { Race } from "./race.js";
+import { FunctionView } from "./function-view.js";
+import { InvocationView } from "./invocation-view.js";
+import { Functions, Invocations, Logs, Workers } from "./lists.js";
+import { listen, now, start, stop } from "./live.js";
+import { RaceView } from "./race-view.js";
+import { Router } from "./router.js";
+import { refreshAges } from "./rows.js";
 import * as token from "./token.js";
 
-const POLL_MS = 2500;
+const AGES_MS = 1000;
 
-const race = new Race();
-const picker = new Picker(run, () => race.stop(), (name) => attempt(() => refreshLog(name)));
-let poll = null;
-let known = false;
+const race = new RaceView(problem);
+const router = new Router({
+  "": race,
+  functions: Object.assign(new Functions(), { one: new FunctionView(problem) }),
+  invocations: Object.assign(new Invocations(), { one: new InvocationView(problem) }),
+  workers: new Workers(),
+  logs: new Logs(),
+});
+let inside = false;
 
 function gate(message = "") {
-  clearTimeout(poll);
-  poll = null;
-  race.stop();
+  inside = false;
+  stop();
+  race.race.stop();
   byId("gate").hidden = false;
   byId("app").hidden = true;
+  byId("views").hidden = true;
   say(byId("gate-problem"), message);
   byId("gate-problem").hidden = !message;
   byId("token").focus();
 }
 
-/** Show what went wrong; a refused token leads back to the gate. */
+/** Show what went wrong, null when it is over; a refused token leads back to the gate. */
 function problem(error) {
   if (error?.unauthorized) {
     token.forget();
@@ -36,69 +46,50 @@ function problem(error) {
   byId("problem").hidden = !error;
 }
 
-async function attempt(work) {
-  try {
-    await work();
-    return null;
-  } catch (error) {
-    if (error.unauthorized) problem(error);
-    return error;
+function status(word) {
+  byId("health").dataset.status = word;
+  say(byId("health"), word);
+}
+
+/** The stream works, or why it does not. */
+function streamed(error) {
+  if (error) {
+    status("unreachable");
+    problem(error);
+  } else if (!byId("problem").hidden && byId("health").dataset.status === "unreachable") problem(null);
+  if (!error && now.platform) status(now.platform.status);
+}
+
+listen((changes) => {
+  if (changes.has("platform")) {
+    say(byId("version"), now.platform.version ?? "");
+    say(byId("launcher"), now.platform.launcher ?? "");
+    say(byId("public"), now.platform.public_url ?? "");
+    status(now.platform.status);
   }
-}
-
-/** One round of everything that changes by itself. The first error is shown until a round succeeds. */
-async function refresh() {
-  const errors = await Promise.all([
-    attempt(async () => picker.offer(await api.functions())),
-    known ? null : attempt(showPlatform),
-    attempt(refreshInvocations),
-    attempt(refreshWorkers),
-    attempt(() => refreshLog(picker.picked)),
-    attempt(async () => showHealth(await api.health())),
-  ]);
-  const first = errors.find(Boolean) ?? null;
-  if (!first?.unauthorized) problem(first);
-}
-
-function showHealth(status) {
-  byId("health").dataset.status = status;
-  say(byId("health"), status);
-}
-
-async function turn() {
-  clearTimeout(poll);
-  if (!document.hidden) await refresh();
-  if (token.current() && byId("gate").hidden) poll = setTimeout(turn, POLL_MS);
-}
-
-async function run(request) {
-  picker.running(true);
-  try {
-    const errors = await race.run(request);
-    const refused = errors.find((error) => error?.unauthorized);
-    if (refused) problem(refused);
-    else await turn();
-  } finally {
-    picker.running(false);
+  if (changes.has("live")) {
+    say(byId("live-count"), now.live.count ? now.live.count.toLocaleString("en") : "");
+    byId("live-count").hidden = !now.live.count;
   }
-}
-
-async function showPlatform() {
-  const platform = await api.platform();
-  known = true;
-  say(byId("version"), platform.version ?? "");
-  say(byId("launcher"), platform.launcher ?? "");
-  say(byId("public"), platform.public_url ?? "");
-}
+});
 
 /** Past the gate, if the token is good. `typed`: the person is at the keyboard and goes on from the form. */
 async function enter(typed = false) {
-  const error = await attempt(showPlatform);
-  if (error?.unauthorized) return;
+  try {
+    await api.platform();
+  } catch (error) {
+    problem(error);
+    if (error.unauthorized) return;
+  }
+  inside = true;
   byId("gate").hidden = true;
   byId("app").hidden = false;
-  await turn();
-  if (typed) byId("function").focus();
+  byId("views").hidden = false;
+  router.show();
+  if (!document.hidden) start(streamed);
+  if (!typed) return;
+  if (race.root.hidden) document.querySelector(".view:not([hidden]) h1").focus();
+  else byId("function").focus();
 }
 
 byId("gate-form").addEventListener("submit", (event) => {
@@ -109,13 +100,22 @@ byId("gate-form").addEventListener("submit", (event) => {
   byId("token").value = "";
   enter(true);
 });
-byId("trace-close").addEventListener("click", () => byId("trace").close());
+// A browser gives an address six connections, over all its tabs: those that nobody looks at give theirs back.
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && poll !== null) turn();
+  if (!inside) return;
+  if (document.hidden) stop();
+  else start(streamed);
 });
-window.addEventListener("hashchange", () => {
+addEventListener("pagehide", stop);
+addEventListener("pageshow", (event) => {
+  if (event.persisted && inside) start(streamed);
+});
+for (const name of ["online", "offline"]) addEventListener(name, () => inside && !document.hidden && start(streamed));
+addEventListener("hashchange", () => {
   if (token.takeFromAddress()) enter();
+  else if (inside) router.show(true);
 });
+setInterval(() => inside && !document.hidden && refreshAges(), AGES_MS);
 
 token.takeFromAddress();
 if (token.current()) enter();

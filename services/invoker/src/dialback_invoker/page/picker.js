@@ -17,7 +17,8 @@ export class Picker {
     this.fields = this.form.elements;
     this.functions = [];
     this.onPick = onPick;
-    const { path, method, body } = this.#remembered();
+    const { path, method, body, second } = this.#remembered();
+    if (second) this.fields.second.value = second;
     if (path) this.fields.path.value = path;
     if (method) this.fields.method.value = method;
     if (body) this.fields.body.value = body;
@@ -44,10 +45,11 @@ export class Picker {
 
   /** The run that is asked for; it is remembered for this tab. */
   request() {
-    const { path, method, body } = this.fields;
+    const { path, method, body, second } = this.fields;
     const sends = !BODILESS.has(method.value) && body.value !== "";
     const request = {
       function: this.picked,
+      second: second.value,
       method: method.value,
       path: target(path.value),
       headers: sends ? { "content-type": isJson(body.value) ? "application/json" : "text/plain; charset=utf-8" } : {},

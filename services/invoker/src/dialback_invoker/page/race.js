@@ -8,6 +8,7 @@ import { Lane } from "./lane.js";
 import { roomFor } from "./timescale.js";
 import { length, waterfall } from "./waterfall.js";
 
+/** The two lanes. What runs in the second one is the asker's choice: callback, or tunnel. */
 const MODES = ["buffered", "callback"];
 
 export class Race {
@@ -17,6 +18,7 @@ export class Race {
     this.hops = new Hops();
     this.lanes = Object.fromEntries(MODES.map((mode) => [mode, new Lane(mode)]));
     this.traces = {};
+    this.second = "callback";
   }
 
   get running() {
@@ -27,8 +29,11 @@ export class Race {
     this.#abort?.abort();
   }
 
-  /** Run `request` ({function, method, path, headers, body}) in both modes; resolves when both are over. */
-  async run(request) {
+  /** Run `request` ({function, method, path, headers, body}) in buffered and in `second`; resolves when both are over. */
+  async run({ second = "callback", ...request }) {
+    this.second = second;
+    this.lanes.callback.show(second);
+    this.hops.show("callback", second);
     this.#abort = new AbortController();
     this.traces = {};
     this.hops.reset();
@@ -59,7 +64,7 @@ export class Race {
     const since = () => performance.now() - this.started;
     this.hops.client(mode, "to-worker", `${request.method} ${request.path}`);
     try {
-      for await (const { event, data } of api.run({ ...request, mode }, this.#abort.signal)) {
+      for await (const { event, data } of api.run({ ...request, mode: this.#ran(mode) }, this.#abort.signal)) {
         this.#take(mode, event, data);
       }
       if (lane.running) {
@@ -104,18 +109,22 @@ export class Race {
     say(byId("said"), this.#outcome(...results));
   }
 
+  /** The mode that runs in a lane. */
+  #ran = (slot) => (slot === "callback" ? this.second : slot);
+
   #outcome(buffered, callback) {
+    const { second } = this;
     if (!buffered?.ok && !callback?.ok) return "Neither answer came through whole.";
-    if (!buffered?.ok || !callback?.ok) return `Only ${buffered?.ok ? "buffered" : "callback"} came through whole.`;
+    if (!buffered?.ok || !callback?.ok) return `Only ${buffered?.ok ? "buffered" : second} came through whole.`;
     if (buffered.firstByte === null || callback.firstByte === null) return "Done; the answer has no body.";
     const sooner = buffered.firstByte - callback.firstByte;
     const chunks = `${plural(callback.chunks, "chunk")} against ${buffered.chunks.toLocaleString("en")}`;
-    if (sooner > 0) return `callback's first byte came ${ms(sooner)} sooner: ${ms(callback.firstByte)} against ${ms(buffered.firstByte)}, in ${chunks}.`;
+    if (sooner > 0) return `${second}'s first byte came ${ms(sooner)} sooner: ${ms(callback.firstByte)} against ${ms(buffered.firstByte)}, in ${chunks}.`;
     return `Both answered about at once: ${ms(callback.firstByte)} and ${ms(buffered.firstByte)}, in ${chunks}.`;
   }
 
   #traced(mode, trace) {
-    this.traces[mode] = { ...trace, mode: trace.mode ?? mode };
+    this.traces[mode] = { ...trace, mode: trace.mode ?? this.#ran(mode) };
     const known = MODES.map((name) => this.traces[name]).filter(Boolean);
     const scale = Math.max(...known.map(length));
     byId("waterfalls").replaceChildren(...known.map((one) => waterfall(one, scale)));

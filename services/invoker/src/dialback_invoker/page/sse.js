@@ -20,8 +20,8 @@ export function parseBlock(block) {
   return data.length ? { event, data: data.join("\n") } : null;
 }
 
-/** Every event of a `ReadableStream` of bytes, in order, with JSON data parsed. */
-export async function* events(stream) {
+/** Every event of a `ReadableStream` of bytes, in order, with JSON data parsed; `alive` is called for whatever comes. */
+export async function* events(stream, alive = () => {}) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   let turn = performance.now();
@@ -29,6 +29,7 @@ export async function* events(stream) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
+      alive();
       const blocks = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
       rest = blocks.pop();
       for (const block of blocks) {

@@ -2,7 +2,8 @@
 
 import { WAYS, WORDS } from "./direction.js";
 import { el, svg } from "./dom.js";
-import { bytes, ms, plural, verdictWords } from "./format.js";
+import { bytes, ms, plural } from "./format.js";
+import { chip, link, to } from "./rows.js";
 import { axis, Ticks } from "./timescale.js";
 
 /** What happens from this mark on, until the next. A mark that is not listed shows under its own name. */
@@ -13,13 +14,13 @@ const STEPS = {
   worker_start: "Worker process starts",
   worker_spawned: "Function is loaded",
   worker_ready: "Worker asks for work",
-  payload_handed: { callback: "Bridge dials back", buffered: "Whole answer is made" },
+  payload_handed: { callback: "Bridge dials back", buffered: "Whole answer is made", tunnel: "Bridge opens the stream" },
   dialed_back: "Token is checked",
   token_accepted: "Function runs to its head",
   head: "First byte is on its way",
-  first_byte: { callback: "Streams", buffered: "Answer is relayed" },
+  first_byte: { callback: "Streams", buffered: "Answer is relayed", tunnel: "Streams" },
   last_byte: "Ends",
-  end: "Runtime API is answered",
+  end: { callback: "Runtime API is answered", tunnel: "Worker says it is done" },
   runtime_answered: "Answer is unpacked",
 };
 
@@ -38,12 +39,6 @@ export function spans(trace) {
 
 /** Milliseconds from the first to the last mark. */
 export const length = (trace) => Math.max(1, ...(trace?.marks ?? []).map((mark) => mark.t ?? 0));
-
-function verdict(trace) {
-  if (trace.verdict === "running") return el("span", { class: "chip live" }, "running");
-  const good = trace.verdict === "ok";
-  return el("span", { class: `chip ${good ? "good" : "bad"}` }, verdictWords(trace));
-}
 
 function row(span, trace, scale) {
   const bar = el("div", { class: "bar" });
@@ -101,7 +96,7 @@ function facts(trace) {
     ["First gaps", list(gaps.first)],
     ["Last gaps", list(gaps.last)],
     ["Cause", trace.verdict !== "ok" && trace.verdict !== "running" && [trace.cause, trace.code, trace.error, trace.detail].filter(Boolean).join(" \u00b7 ")],
-    ["Id", trace.id],
+    ["Id", trace.id && link(to("invocations", trace.id), trace.id)],
   ];
   return el(
     "dl",
@@ -140,8 +135,8 @@ function payload(trace) {
   );
 }
 
-/** The whole waterfall. `scale` (ms) lets two of them share one axis. */
-export function waterfall(trace, scale = length(trace)) {
+/** The whole waterfall. `scale` (ms) lets two of them share one axis; `name` tells them apart. */
+export function waterfall(trace, scale = length(trace), name = "") {
   const labels = axis(scale, 4).map(({ at, text }) => {
     const mark = el("span", null, text);
     mark.style.left = `${at * 100}%`;
@@ -150,7 +145,7 @@ export function waterfall(trace, scale = length(trace)) {
   return el(
     "article",
     { class: `waterfall ${trace.mode}`, "data-mode": trace.mode },
-    el("h3", null, el("span", { class: "mode" }, trace.mode), verdict(trace), el("span", { class: "took" }, ms(length(trace)))),
+    el("h3", null, el("span", { class: "mode" }, trace.mode), chip(trace), name && el("span", { class: "quiet" }, name), el("span", { class: "took" }, ms(length(trace)))),
     el("ol", { class: "spans", "aria-label": `Where the time of ${trace.mode} went` }, ...spans(trace).map((span) => row(span, trace, scale))),
     el("div", { class: "ruler", "aria-hidden": "true" }, el("div", { class: "scale" }, ...labels)),
     (trace.gaps?.histogram ?? []).some((bin) => bin.count) && histogram(trace.gaps),

@@ -41,8 +41,8 @@ class Retention:
     """seconds"""
     log_lines: int = 10_000
     """per function"""
-    deployments: int = 20
-    """per function, the active one not counted"""
+    deployments: int = 10
+    """per function, the active one among them; see `Store.prune_deployments`"""
 
 
 class Store(Protocol):
@@ -64,8 +64,24 @@ class Store(Protocol):
         """Forget a function, its deployments and its logs; False when there was none. Invocations stay."""
         ...
 
+    async def activate(self, deployment: Deployment) -> None:
+        """Make a stored deployment its function's active one, with the environment that it has now. Raises NotFound
+        when it is stored no more.
+        """
+        ...
+
+    async def prune_deployments(self, running: Collection[str]) -> list[str]:
+        """Forget all but the newest deployments of each function, as many as the retention says; never the active
+        one, nor one of ``running``. Returns the ids of the forgotten.
+        """
+        ...
+
     async def bundles_in_use(self) -> set[str]:
         """Content hashes of all stored deployments."""
+        ...
+
+    async def environments_in_use(self) -> set[str]:
+        """Keys of the environments of all stored deployments."""
         ...
 
     async def add_invocations(self, traces: Sequence[Trace]) -> None:
@@ -73,7 +89,7 @@ class Store(Protocol):
         ...
 
     async def invocations(self, function: str | None = None, limit: int = 50) -> list[Trace]:
-        """Summaries, newest first: a trace without marks, gaps, payload and frames."""
+        """Summaries, newest first: a trace without marks, gaps, request, payload and frames."""
         ...
 
     async def invocation(self, invocation: str) -> Trace | None:
@@ -84,8 +100,14 @@ class Store(Protocol):
         """Store lines."""
         ...
 
-    async def logs(self, function: str, since: float = 0.0, limit: int = 1000) -> list[LogLine]:
-        """The last ``limit`` lines of a function written at or after ``since``, oldest first."""
+    async def logs(self, function: str, since: float = 0.0, limit: int = 1000, invocation: str = "") -> list[LogLine]:
+        """The last ``limit`` lines of a function written at or after ``since``, oldest first; those of one
+        ``invocation`` if it is named.
+        """
+        ...
+
+    async def recent_logs(self, limit: int) -> list[LogLine]:
+        """The last ``limit`` lines of all functions, oldest first."""
         ...
 
     async def last_log_seq(self) -> int:

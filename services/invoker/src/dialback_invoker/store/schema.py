@@ -36,6 +36,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             line TEXT NOT NULL)""",
         "CREATE INDEX logs_by_function ON logs (function_key, seq)",
     ),
+    (
+        "ALTER TABLE deployments ADD COLUMN environment TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE deployments ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 

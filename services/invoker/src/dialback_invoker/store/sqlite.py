@@ -10,18 +10,24 @@ from typing import Final
 import msgspec
 
 from dialback_invoker.deployment import Deployment
+from dialback_invoker.errors import NotFound
 from dialback_invoker.function_config import FunctionConfig, Timeouts
 from dialback_invoker.names import name_key
 from dialback_invoker.platform_variables import set_by_platform
 from dialback_invoker.store.database import Database
 from dialback_invoker.store.port import LogLine, Retention, Trace
 
-DETAILS: Final = frozenset({"marks", "gaps", "blocked", "payload", "frames", "frames_dropped"})
-_DEPLOYMENT: Final = "d.id, d.function, d.bundle, d.kind, d.entry, d.config, d.created_at, d.blocks"
+DETAILS: Final = frozenset({"marks", "gaps", "blocked", "request", "answer", "payload", "frames", "frames_dropped"})
+_DEPLOYMENT: Final = (
+    "d.id, d.function, d.bundle, d.kind, d.entry, d.config, d.created_at, d.blocks, d.environment, d.size"
+)
+_LINE: Final = "seq, at, function, worker, invocation, stream, level, line"
 _NO_DETAILS: Final[Trace] = {
     "marks": [],
     "gaps": {"first": [], "last": [], "histogram": []},
     "blocked": {"client_ms": 0.0, "worker_ms": 0.0},
+    "request": None,
+    "answer": None,
     "payload": None,
     "frames": [],
     "frames_dropped": 0,
@@ -59,12 +65,13 @@ class SqliteStore:
 
     async def add_deployment(self, deployment: Deployment) -> None:
         d, key = deployment, name_key(deployment.function)
-        row = (d.id, key, d.function, d.bundle, d.kind, d.entry, d.config.model_dump_json(), d.created_at, d.blocks)
+        config = d.config.model_dump_json()
+        row = (d.id, key, d.function, d.bundle, d.kind, d.entry, config, d.created_at, d.blocks, d.environment, d.size)
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(
-                "INSERT INTO deployments (id, function_key, function, bundle, kind, entry, config, created_at, blocks)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO deployments (id, function_key, function, bundle, kind, entry, config, created_at, blocks,"
+                " environment, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
             db.execute(
@@ -85,6 +92,38 @@ class SqliteStore:
             return removed > 0
 
         return await self._database.write(work)
+
+    async def activate(self, deployment: Deployment) -> None:
+        d, key = deployment, name_key(deployment.function)
+
+        def work(db: sqlite3.Connection) -> None:
+            there = db.execute(
+                "UPDATE deployments SET environment = ? WHERE id = ? AND function_key = ?", (d.environment, d.id, key)
+            ).rowcount
+            if not there or not db.execute("UPDATE functions SET active = ? WHERE key = ?", (d.id, key)).rowcount:
+                raise NotFound(f"there is no deployment {d.id} of {d.function}", code="deployment_not_found")
+
+        await self._database.write(work)
+
+    async def prune_deployments(self, running: Collection[str]) -> list[str]:
+        def work(db: sqlite3.Connection) -> list[str]:
+            gone: list[str] = []
+            for key, active in db.execute("SELECT key, active FROM functions").fetchall():
+                rows = db.execute(
+                    "SELECT id FROM deployments WHERE function_key = ?"
+                    " ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?",
+                    (key, self._retention.deployments),
+                ).fetchall()
+                gone += [row[0] for row in rows if row[0] != active and row[0] not in running]
+            db.executemany("DELETE FROM deployments WHERE id = ?", [(each,) for each in gone])
+            return gone
+
+        return await self._database.write(work)
+
+    async def environments_in_use(self) -> set[str]:
+        query = "SELECT DISTINCT environment FROM deployments WHERE environment <> ''"
+        rows = await self._database.read(lambda db: db.execute(query).fetchall())
+        return {row[0] for row in rows}
 
     async def bundles_in_use(self) -> set[str]:
         rows = await self._database.read(lambda db: db.execute("SELECT DISTINCT bundle FROM deployments").fetchall())
@@ -138,13 +177,18 @@ class SqliteStore:
 
         await self._database.write(work)
 
-    async def logs(self, function: str, since: float = 0.0, limit: int = 1000) -> list[LogLine]:
-        query = (
-            "SELECT seq, at, function, worker, invocation, stream, level, line FROM logs"
-            " WHERE function_key = ? AND at >= ? ORDER BY seq DESC LIMIT ?"
-        )
-        values = (name_key(function), since, limit)
+    async def logs(self, function: str, since: float = 0.0, limit: int = 1000, invocation: str = "") -> list[LogLine]:
+        query = f"SELECT {_LINE} FROM logs WHERE function_key = ? AND at >= ? ORDER BY seq DESC LIMIT ?"
+        values: tuple[object, ...] = (name_key(function), since, limit)
+        if invocation:
+            query = query.replace("ORDER BY", "AND invocation = ? ORDER BY")
+            values = (name_key(function), since, invocation, limit)
         rows = await self._database.read(lambda db: db.execute(query, values).fetchall())
+        return [LogLine(*row) for row in reversed(rows)]
+
+    async def recent_logs(self, limit: int) -> list[LogLine]:
+        query = f"SELECT {_LINE} FROM logs ORDER BY seq DESC LIMIT ?"
+        rows = await self._database.read(lambda db: db.execute(query, (limit,)).fetchall())
         return [LogLine(*row) for row in reversed(rows)]
 
     async def last_log_seq(self) -> int:
@@ -182,19 +226,14 @@ class SqliteStore:
                     " (SELECT seq FROM logs WHERE function_key = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)",
                     (key, key, keep.log_lines),
                 )
-            for key, active in db.execute("SELECT key, active FROM functions").fetchall():
-                db.execute(
-                    "DELETE FROM deployments WHERE rowid IN (SELECT rowid FROM deployments"
-                    " WHERE function_key = ? AND id <> ? ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?)",
-                    (key, active, keep.deployments),
-                )
 
         await self._database.write(work)
 
 
-def _deployment(row: tuple[str, str, str, str, str, str, float, int]) -> Deployment:
-    identity, function, bundle, kind, entry, config, created_at, blocks = row
-    return Deployment(identity, function, bundle, kind, entry, _stored_config(config), created_at, bool(blocks))
+def _deployment(row: tuple[str, str, str, str, str, str, float, int, str, int]) -> Deployment:
+    identity, function, bundle, kind, entry, config, created_at, blocks, environment, size = row
+    found = _stored_config(config)
+    return Deployment(identity, function, bundle, kind, entry, found, created_at, bool(blocks), environment, size)
 
 
 def _stored_config(text: str) -> FunctionConfig:

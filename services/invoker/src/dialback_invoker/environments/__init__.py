@@ -1,0 +1,1 @@
+"""The environments of functions that have dependencies: found, hashed, built, shared, removed."""

@@ -1,0 +1,1 @@
+"""What the invoker counts, and Prometheus' text of it."""
