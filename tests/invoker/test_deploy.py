@@ -32,6 +32,7 @@ from dialback_invoker.errors import (
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.environments import NOTHING, Surroundings
 from dialback_invoker.store.sqlite import SqliteStore
 
 APP = b"async def app(scope, receive, send): ...\n"
@@ -46,7 +47,7 @@ class FakeInspector:
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, surroundings: Surroundings = NOTHING) -> Inspected:
         self.seen.append(folder)
         (folder / "written-by-the-function").write_text("x")
         self.entered.set()

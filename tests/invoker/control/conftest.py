@@ -24,6 +24,8 @@ from dialback_invoker.logs import LogBook
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.environments import NOTHING, Environments, Surroundings
+from dialback_invoker.secrets.keys import KeyRing
 from dialback_invoker.store.sqlite import SqliteStore
 
 
@@ -100,7 +102,7 @@ class Platform:
 
 
 class Inspector:
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, surroundings: Surroundings = NOTHING) -> Inspected:
         return Inspected("asgi", config.entry or "app:app")
 
 
@@ -146,7 +148,8 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     recorder, logs = Recorder(store, pause=0, clock=lambda: 100.0), LogBook(store, pause=0)
     recorder.start()
     await logs.start()
-    services = Services(platform, deployer, registry, store, recorder, logs)
+    environments = Environments(store, KeyRing(data.secrets_key))
+    services = Services(platform, deployer, registry, store, recorder, logs, environments)
     token = await ControlToken.load(data.control_token, store)
     app = create_app(services, token, hosts=["control.example", "fd00::1"], page=page)
     server = ControlServer(app, "127.0.0.1", 0)

@@ -27,8 +27,13 @@ def main(arguments: list[str]) -> int:
     inspect.add_argument("--dir", type=Path, required=True, help="the function's folder")
     inspect.add_argument("--entry", help="the entry, where it cannot be found by its name")
     inspect.add_argument("--watch-stdin", action="store_true", help="end at once when standard input ends")
+    inspect.add_argument("--secrets", action="store_true", help="standard input begins with a line of JSON: variables")
     options = parser.parse_args(arguments)
     if options.command == "inspect":
+        if options.secrets:
+            from .launch import read_secrets
+
+            os.environ.update(read_secrets(0))
         if options.watch_stdin:
             from .watchdog import watch
 

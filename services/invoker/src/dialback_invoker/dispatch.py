@@ -196,7 +196,7 @@ class Dispatch:
                         lease = await _unless_over(exchange, self._wait_for_slot(exchange, pool))
             except Overloaded as error:
                 following = self._find(deployment.function)
-                if error.code != "retired" or following is deployment:
+                if error.code != "retired" or self._pool_of(following) is pool:
                     raise
                 # Superseded between the look and the lease. No worker was asked, so this is no retry.
                 deployment = following

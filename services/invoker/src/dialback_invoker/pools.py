@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerSpec
+from dialback_invoker.names import name_key
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.pool import Pool
+from dialback_invoker.secrets.environments import Surroundings
 from dialback_invoker.worker import Worker
 
 
@@ -21,18 +23,22 @@ class Pools:
         *,
         on_log: OnLog,
         on_change: Callable[[Worker], None],
+        surroundings: Callable[[str], Surroundings] = lambda _: Surroundings(),
     ) -> None:
-        """`allow`: the addresses that bridges may dial, asked for when a pool is made."""
+        """`allow`: the addresses that bridges may dial, `surroundings`: the variables that were set for a function;
+        both are asked for when a pool is made.
+        """
         self._data = data
         self._launcher = launcher
         self._allow = allow
         self._on_log = on_log
         self._on_change = on_change
+        self._surroundings = surroundings
         self._pools: dict[str, Pool] = {}
         self._retiring: dict[asyncio.Task[None], Pool] = {}
 
     def of(self, deployment: Deployment) -> Pool:
-        """The pool of a deployment."""
+        """The pool of a deployment. Raises what `surroundings` raises."""
         pool = self._pools.get(deployment.id)
         if pool is None:
             pool = self._pools[deployment.id] = self._make(deployment)
@@ -47,9 +53,18 @@ class Pools:
         """No new work for this deployment; its workers stop when theirs is done."""
         pool = self._pools.pop(deployment.id, None)
         if pool is not None:
-            task = asyncio.get_running_loop().create_task(self._see_off(pool))
-            self._retiring[task] = pool
-            task.add_done_callback(self._retiring.pop)
+            self._see_off_later(pool)
+
+    def _see_off_later(self, pool: Pool) -> None:
+        task = asyncio.get_running_loop().create_task(self._see_off(pool))
+        self._retiring[task] = pool
+        task.add_done_callback(self._retiring.pop)
+
+    def renew(self, function: str) -> None:
+        """Its surroundings are others: the next request finds a new pool, what runs ends with what it has."""
+        key = name_key(function)
+        for identity in [i for i, pool in self._pools.items() if name_key(pool.spec.function) == key]:
+            self._see_off_later(self._pools.pop(identity))
 
     async def stop(self, grace: float) -> None:
         """Stop every worker, giving leases `grace` seconds. Returns when nothing is left of any."""
@@ -64,13 +79,15 @@ class Pools:
     def _make(self, deployment: Deployment) -> Pool:
         config = deployment.config
         concurrency = deployment.concurrency
+        surroundings = self._surroundings(deployment.function)
         spec = WorkerSpec(
             function=deployment.function,
             deployment=deployment.id,
             bundle=self._data.bundle(deployment.bundle),
             entry=deployment.entry,
             kind=deployment.kind,
-            env=config.env,
+            env={**config.env, **surroundings.plain},
+            secrets=surroundings.secrets,
             memory_mb=config.memory_mb,
             concurrency=concurrency,
             callback_socket=config.callback_socket,

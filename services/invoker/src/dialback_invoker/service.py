@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +33,8 @@ from dialback_invoker.pools import Pools
 from dialback_invoker.receiver import Receiver
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.environments import Environments
+from dialback_invoker.secrets.keys import KeyRing
 from dialback_invoker.settings import InvokerSettings, TcpAddress
 from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.tickets import Tickets
@@ -111,6 +114,9 @@ class InvokerService:
         await self._logs.start()
         self._undo += [self._recorder.close, self._logs.close]
 
+        self._environments = Environments(store, KeyRing(self.data.secrets_key))
+        await self._environments.load()
+
         await self._start_data_path(launcher)
         await self._start_control(store)
         self.view.ready = True
@@ -122,11 +128,20 @@ class InvokerService:
         self._tickets = Tickets()
         self._receiver = Receiver(pending, budget=self._budget)
         callback_url, allow = await self._open_receiver()
-        self._pools = Pools(self.data, launcher, lambda: allow, on_log=self._on_log, on_change=self._on_worker)
+        self._pools = Pools(
+            self.data,
+            launcher,
+            lambda: allow,
+            on_log=self._on_log,
+            on_change=self._on_worker,
+            surroundings=self._environments.of,
+        )
+        self._environments.listen(self._pools.renew)
         self.registry.listen(
             on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
             on_remove=self._pools.retire,
         )
+        self.registry.listen(on_remove=self._environments.forget)
         self.dispatch = Dispatch(
             self.registry,
             self._pools.of,
@@ -176,7 +191,13 @@ class InvokerService:
                 raise PlatformFailure(f"cannot listen on {path}: {error.strerror}", code="cannot_listen") from error
 
     async def _start_control(self, store: SqliteStore) -> None:
-        deployer = Deployer(data=self.data, store=store, registry=self.registry, inspector=BridgeInspector())
+        deployer = Deployer(
+            data=self.data,
+            store=store,
+            registry=self.registry,
+            inspector=BridgeInspector(),
+            surroundings=self._environments.of,
+        )
         await deployer.load()
         token = await ControlToken.load(self.data.control_token, store)
         self.view = View(
@@ -187,7 +208,7 @@ class InvokerService:
             data_dir=str(self.data.root),
             public_url=lambda: self.public_url or self.link.advertised,
         )
-        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs)
+        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs, self._environments)
         control = self.settings.control
         server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
         port = await server.start()
@@ -265,7 +286,7 @@ class InvokerService:
     def _on_log(self, line: LogLine) -> None:
         self._logs.append(
             line.function,
-            redact(line.line),
+            self._environments.redact(line.function, redact(line.line)),
             worker=line.worker,
             invocation=line.invocation,
             stream=line.stream,
@@ -273,6 +294,9 @@ class InvokerService:
         )
 
     def _record(self, invocation: Invocation) -> None:
+        if invocation.outcome is not None and invocation.outcome.detail:
+            detail = self._environments.redact(invocation.function, invocation.outcome.detail)
+            invocation.outcome = replace(invocation.outcome, detail=detail)
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._tickets.ended(invocation)
         if self._on_ended is not None:

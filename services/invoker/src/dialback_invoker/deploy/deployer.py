@@ -26,6 +26,7 @@ from dialback_invoker.function_config import FunctionConfig, load_config
 from dialback_invoker.names import check_name, name_key
 from dialback_invoker.paths import DataFolder, from_os_error
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.environments import Surroundings
 from dialback_invoker.store.port import Store
 
 _log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Deployer:
         registry: Registry,
         inspector: Inspector,
         limits: BundleLimits | None = None,
+        surroundings: Callable[[str], Surroundings] = lambda _: Surroundings(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._data = data
@@ -57,6 +59,7 @@ class Deployer:
         self._registry = registry
         self._inspector = inspector
         self.limits = limits or BundleLimits()
+        self._surroundings = surroundings
         self._clock = clock
         self._names: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._disk = asyncio.Lock()  # held while bundles/ and the store must agree
@@ -117,7 +120,7 @@ class Deployer:
             # The content holds the configuration, so equal content of a known name is an equal deployment.
             if active.bundle == content_hash and self._data.bundle(content_hash).is_dir():
                 return Deployed(active, unchanged=True)
-        found = await self._inspect_copy(staging, config)
+        found = await self._inspect_copy(staging, name, config)
         deployment = Deployment(
             id=new_deployment_id(),
             function=name,
@@ -149,7 +152,7 @@ class Deployer:
                 raise
         self._registry.activate(deployment)
 
-    async def _inspect_copy(self, staging: Path, config: FunctionConfig) -> Inspected:
+    async def _inspect_copy(self, staging: Path, name: str, config: FunctionConfig) -> Inspected:
         """Inspect a copy, for importing runs the function's code, and that may write into its folder."""
         copy = staging_folder(self._data.bundles)
         try:
@@ -157,6 +160,6 @@ class Deployer:
                 await asyncio.to_thread(copy_tree, staging, copy)
             except OSError as error:
                 raise from_os_error(error, "cannot copy the bundle for its inspection") from error
-            return await self._inspector.inspect(copy, config)
+            return await self._inspector.inspect(copy, config, self._surroundings(name))
         finally:
             await asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True)

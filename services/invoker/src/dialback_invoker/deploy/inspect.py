@@ -15,13 +15,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from dialback_invoker.errors import EntryError, InspectTimeout, LaunchFailed
 from dialback_invoker.function_config import FunctionConfig
+from dialback_invoker.secrets.environments import NOTHING, Surroundings
+from dialback_invoker.secrets.redaction import Redactor
 
 _MOST_OUTPUT: Final = 65_536  # bytes kept of each stream; the end, for the answer stands there
 KINDS: Final = frozenset({"asgi", "wsgi", "http", "fetch", "lambda"})
@@ -39,7 +41,9 @@ class Inspected:
 class Inspector(Protocol):
     """Finds out what the function in ``folder`` exports; raises EntryError with the place, InspectTimeout."""
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected: ...
+    async def inspect(
+        self, folder: Path, config: FunctionConfig, surroundings: Surroundings = NOTHING
+    ) -> Inspected: ...
 
 
 class BridgeInspector:
@@ -56,27 +60,39 @@ class BridgeInspector:
         self._time_limit = time_limit
         self._command = command
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, surroundings: Surroundings = NOTHING) -> Inspected:
         """As the protocol says; LaunchFailed when no process could be started."""
         # Its standard input is a pipe from us: should we be killed, the import of a hanging function ends too.
         arguments = ["--watch-stdin", "--dir", str(folder)]
+        if surroundings.secrets:
+            arguments += ["--secrets"]
         if config.entry is not None:
             arguments += ["--entry", config.entry]
+        redact = Redactor()
+        redact.know(surroundings.secrets)
         out, err = _Tail(), _Tail()
         try:
-            code = await self._run(arguments, folder, config, out, err)
-            return _verdict(code, out.text(), err.text())
+            code = await self._run(arguments, folder, {**config.env, **surroundings.plain}, surroundings, out, err)
+            return _verdict(code, out.text(), err.text(), redact)
         finally:
             out.close()
             err.close()
 
-    async def _run(self, arguments: Sequence[str], folder: Path, config: FunctionConfig, out: _Tail, err: _Tail) -> int:
+    async def _run(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str],
+        surroundings: Surroundings,
+        out: _Tail,
+        err: _Tail,
+    ) -> int:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 *arguments,
                 cwd=folder,
-                env=_environment(folder, config),
+                env=_environment(folder, env),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=out.write_end,
                 stderr=err.write_end,
@@ -86,6 +102,8 @@ class BridgeInspector:
             raise LaunchFailed(f"the bridge cannot be started to inspect the function: {error.strerror}") from error
         try:
             async with asyncio.timeout(self._time_limit):
+                if surroundings.secrets and process.stdin is not None:
+                    process.stdin.write(json.dumps(dict(surroundings.secrets)).encode() + b"\n")
                 return await process.wait()
         except TimeoutError as error:
             raise InspectTimeout(f"importing the function took longer than {self._time_limit:g} seconds") from error
@@ -128,7 +146,7 @@ class _Tail:
         return True  # never at its end, for our own write end is open
 
 
-def _environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
+def _environment(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
     usual = {
         "PATH": os.defpath,
         "HOME": str(folder),
@@ -137,16 +155,16 @@ def _environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
     }
-    return usual | config.env
+    return {**usual, **env}
 
 
-def _verdict(code: int, out: bytes, err: bytes) -> Inspected:
+def _verdict(code: int, out: bytes, err: bytes, redact: Callable[[str], str]) -> Inspected:
     answer = _last_json(out)
     error = answer.get("error")
     if code == 3 and isinstance(error, dict):
         line = error.get("line")
         raise EntryError(
-            str(error.get("message") or "cannot be imported")[:2000],
+            redact(str(error.get("message") or "cannot be imported"))[:2000],
             code=_text(error.get("code")) or "import_failed",
             file=_text(error.get("file")),
             line=line if isinstance(line, int) else None,
@@ -156,7 +174,7 @@ def _verdict(code: int, out: bytes, err: bytes) -> Inspected:
     if code == 0 and kind in KINDS and isinstance(entry, str):
         return Inspected(kind, entry, answer.get("blocks") is True)
     end = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    last = err.decode("utf-8", "replace").strip().rpartition("\n")[2][:500]
+    last = redact(err.decode("utf-8", "replace").strip().rpartition("\n")[2])[:500]
     said = f"; its last words: {last}" if last else ""
     raise EntryError(f"importing the function {end}{said}", code="import_failed")
 

@@ -61,7 +61,7 @@ def spawn(command: Sequence[str], folder: Path, spec: WorkerSpec, control: Worke
         popen = subprocess.Popen(
             list(command),
             cwd=code,
-            env=environment.with_descriptors(env, control_read, log_write),
+            env=environment.with_descriptors(env, control_read, log_write, closed=bool(spec.secrets)),
             stdin=subprocess.DEVNULL,
             stdout=out_write,
             stderr=err_write,

@@ -36,6 +36,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             line TEXT NOT NULL)""",
         "CREATE INDEX logs_by_function ON logs (function_key, seq)",
     ),
+    (
+        """CREATE TABLE variables (
+            function_key TEXT NOT NULL, name TEXT NOT NULL, function TEXT NOT NULL, value TEXT NOT NULL,
+            secret INTEGER NOT NULL, set_at REAL NOT NULL, PRIMARY KEY (function_key, name)) WITHOUT ROWID""",
+    ),
 )
 
 
