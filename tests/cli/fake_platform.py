@@ -109,6 +109,8 @@ class FakePlatform:
     slow_deploy: bool = False
     log_lines: list[dict[str, Any]] = field(default_factory=list)
     tickets: dict[str, str] = field(default_factory=dict)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    environment: dict[str, Any] = field(default_factory=dict)
 
     def start(self) -> None:
         started = threading.Event()
@@ -161,6 +163,8 @@ class FakePlatform:
         app.router.add_delete("/v1/functions/{name}", self._remove)
         app.router.add_post("/v1/functions/{name}/deployments", self._deploy)
         app.router.add_get("/v1/functions/{name}/logs", self._logs)
+        app.router.add_route("*", "/v1/functions/{name}/environment", self._environment)
+        app.router.add_post("/v1/secrets/rotate", self._rotate)
         app.router.add_get("/v1/workers", self._workers)
         app.router.add_get("/v1/invocations", self._invocations)
         app.router.add_get("/v1/invocations/{id}", self._trace)
@@ -197,6 +201,14 @@ class FakePlatform:
         if "follow" in request.query:
             await self._until_left()
         return response
+
+    async def _environment(self, request: web.Request) -> web.Response:
+        if request.method == "PATCH":
+            self.changes.append(await request.json())
+        return web.json_response(self.environment | {"name": request.match_info["name"]})
+
+    async def _rotate(self, _: web.Request) -> web.Response:
+        return web.json_response({"secrets": 2})
 
     async def _workers(self, _: web.Request) -> web.Response:
         worker = {"id": "w_1", "function": "chat", "deployment": "d1", "state": "busy", "pid": 4242, "in_flight": 2}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from dialback import control_models as models
 from dialback.bundle import Bundle
+from dialback.environment import NewVariable
 from dialback.errors import CliError, Refused, Unreachable, WrongToken
 from dialback.whereabouts import Whereabouts
 
@@ -76,6 +77,24 @@ class ControlClient:
         body = {"function": function, "mode": mode}
         return self._ask(models.Ticket, "POST", "/v1/tickets", json=body).ticket
 
+    def environment(self, function: str) -> models.Environment:
+        return self._ask(models.Environment, "GET", f"/v1/functions/{quote(function, safe='')}/environment")
+
+    def change_environment(
+        self, function: str, put: Mapping[str, NewVariable], remove: Sequence[str]
+    ) -> models.Environment:
+        """Set and remove variables in one step."""
+        body: dict[str, JsonValue] = {
+            "put": {name: {"value": given.value, "secret": given.secret} for name, given in put.items()},
+            "remove": list(remove),
+        }
+        path = f"/v1/functions/{quote(function, safe='')}/environment"
+        return self._ask(models.Environment, "PATCH", path, json=body)
+
+    def rotate_secrets(self) -> int:
+        """Close every secret with a new key; how many there are."""
+        return self._ask(models.Rotated, "POST", "/v1/secrets/rotate").secrets
+
     def deploy(self, bundle: Bundle, sent: Callable[[int], None]) -> models.Deployed:
         """Upload a bundle; `sent` is called with the bytes of each piece. Refused carries the place of a mistake."""
 
@@ -117,7 +136,7 @@ class ControlClient:
         path: str,
         *,
         params: dict[str, str] | None = None,
-        json: dict[str, str] | None = None,
+        json: Mapping[str, JsonValue] | None = None,
         content: Iterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
         timeout: httpx.Timeout | None = None,

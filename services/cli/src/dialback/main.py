@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dialback.commands.env import env
 from dialback.commands.functions import deploy, ls, ps, rm
 from dialback.commands.invoke import invoke
 from dialback.commands.logs import logs
@@ -78,6 +79,7 @@ app.command(cls=Command, rich_help_panel=FUNCTIONS)(ls)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ps)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(rm)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(logs)
+app.add_typer(env, name="env", rich_help_panel=FUNCTIONS)
 app.command(cls=Command, rich_help_panel=WATCHING)(invoke)
 app.command(cls=Command, rich_help_panel=WATCHING)(trace)
 app.command(cls=Command, rich_help_panel=WATCHING)(compare)
