@@ -268,3 +268,15 @@ async def test_a_second_platform_on_the_same_data_folder_is_refused_and_the_firs
             async with running(run_platform, settings()):
                 raise AssertionError
         assert (await get(f"{first.ready.public_url}/_dialback/health")).status_code == 200
+
+
+async def test_a_simulator_stands_between_the_clients_and_the_edge_and_says_so(settings: Configure) -> None:
+    simulated = settings(buffering_proxy="true", latency="1ms")
+    async with running(run_platform, simulated) as platform:
+        await platform.deploy()
+        assert len(platform.ready.simulating) == 2
+        answer = await get(f"{platform.ready.public_url}/@slow/")
+        assert answer.text == "begun ended"
+        assert answer.headers["connection"] == "close"
+        platform.signal()
+        assert await platform.code() == 0

@@ -13,6 +13,7 @@ from dialback.commands.functions import deploy, ls, ps, rm
 from dialback.commands.invoke import invoke
 from dialback.commands.logs import logs
 from dialback.commands.serve import serve, up
+from dialback.commands.simulate import simulate
 from dialback.commands.trace import compare, trace
 from dialback.errors import INTERRUPTED, OK, OutputClosed
 from dialback.options import Command, Group
@@ -74,6 +75,7 @@ app = typer.Typer(
 SERVING, FUNCTIONS, WATCHING = "Serving", "Functions", "Watching"
 app.command(cls=Command, rich_help_panel=SERVING)(up)
 app.add_typer(serve, name="serve", rich_help_panel=SERVING)
+app.command(cls=Command, rich_help_panel=SERVING)(simulate)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(deploy)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ls)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ps)

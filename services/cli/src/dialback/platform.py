@@ -24,6 +24,7 @@ from dialback.line_log import LineLog
 from dialback.ready import Ready
 from dialback.serving import OnReady
 from dialback.settings import Settings
+from dialback.simulators.in_front import in_front
 from dialback.terminal import error_console
 from dialback_edge.access_log import AccessRecord, no_log
 from dialback_edge.errors import EdgeError, UpstreamUnavailable
@@ -71,12 +72,12 @@ class MemoryLink:
 
 async def run_platform(settings: Settings, ready: OnReady) -> int:
     """Edge and invoker in one process. Raises StartProblem."""
-    async with _stop_signals() as signals, _access_log(settings) as lines:
+    async with _stop_signals() as signals, _access_log(settings) as lines, in_front(settings) as (own, expose):
         invoker = await _started(InvokerService(_invoker_settings(settings)))
         try:
-            edge = EdgeService(settings.edge, MemoryLink(invoker), lines or no_log)
+            edge = EdgeService(own, MemoryLink(invoker), lines or no_log)
             try:
-                host, port = await _edge_started(edge)
+                host, port = await expose(await _edge_started(edge))
                 invoker.public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
                 _tune()
                 announced = ready(_ready(settings, invoker, invoker.public_url))
@@ -165,6 +166,7 @@ def _ready(settings: Settings, invoker: InvokerService, public_url: str) -> Read
         control_token=invoker.control_token,
         launcher=settings.launcher,
         memory_enforcement=invoker.memory_enforcement,
+        simulating=settings.conditions.lines(),
     )
 
 

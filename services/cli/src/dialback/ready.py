@@ -29,7 +29,8 @@ class Ready:
 
     A service without a public or control port leaves that URL, and a service without control API its token, empty.
     `memory_enforcement` is `cgroup` or `watch`, empty when the service launches nothing. `link` is `ready` or
-    `connecting`, empty where there is none; `link_trouble` says why it is not there yet.
+    `connecting`, empty where there is none; `link_trouble` says why it is not there yet. `simulating`
+    is what the public port does to its connections on purpose.
     """
 
     public_url: str = ""
@@ -39,6 +40,7 @@ class Ready:
     memory_enforcement: str = ""
     link: str = ""
     link_trouble: str = ""
+    simulating: tuple[str, ...] = ()
 
     @property
     def page_url(self) -> str:
@@ -63,6 +65,7 @@ def ready_event(ready: Ready, functions: Sequence[Function]) -> dict[str, object
         "page_url": ready.page_url,
         "functions": listed,
         **({"link": ready.link} if ready.link else {}),
+        **({"simulating": list(ready.simulating)} if ready.simulating else {}),
     }
 
 
@@ -76,7 +79,9 @@ def ready_view(ready: Ready, functions: Sequence[Function], what: str, width: in
     """
     said = (LAUNCHER_NOTES.get(ready.launcher), MEMORY_NOTES.get(ready.memory_enforcement))
     notes = [Text(note, QUIET) for note in said if note]
-    parts = [part for part in (_own_lines(ready), _function_lines(ready, functions, width - FRAME), notes) if part]
+    loud = [Text(f"SIMULATING {line}", "bold yellow") for line in ready.simulating]
+    functions_said = _function_lines(ready, functions, width - FRAME)
+    parts = [part for part in (_own_lines(ready), loud, functions_said, notes) if part]
     lines = [line for part in parts for line in (Text(), *part)][1:]
     title, last = Text(f"{what} is ready", "bold"), Text("Ctrl-C lets streams finish, twice stops at once", QUIET)
     if max(line.cell_len for line in lines) > width - FRAME:

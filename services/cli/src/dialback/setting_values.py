@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from dialback.address import Address, UnixAddress, parse_address
 from dialback.errors import UsageProblem
 from dialback.names import check_name, did_you_mean
+from dialback.simulators import units
+from dialback.simulators.conditions import drop
 
 T = TypeVar("T")
 Parser = Callable[[object, Path], T]
@@ -202,12 +204,16 @@ WINDOW_BUDGET = Key("window_budget", integer(1024 * 1024, 1 << 40), 64 * 1024 * 
 DRAIN_GRACE = Key("drain_grace", seconds, 30.0)
 DRAIN_DELAY = Key("drain_delay", seconds, 0.0)
 ACCESS_LOG = Key("access_log", boolean, True)
+SLOW_CLIENT = Key("slow_client", optional(units.rate), None)
+LATENCY = Key("latency", optional(units.duration), None)
+DROP_AFTER = Key("drop_after", optional(drop), None)
+BUFFERING_PROXY = Key("buffering_proxy", boolean, False)
 
 KNOWN = tuple(
     key.name
     for key in (
         *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER, RECEIVER_URL),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
-        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG),
+        *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, SLOW_CLIENT, LATENCY, DROP_AFTER, BUFFERING_PROXY),
     )
 )

@@ -12,7 +12,7 @@ a name that nobody knows is an error: a typo never becomes a default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ from dialback.edge_table import TABLE, edge_settings
 from dialback.errors import UsageProblem
 from dialback.names import did_you_mean
 from dialback.setting_values import Key
+from dialback.simulators.conditions import Conditions
 from dialback.toml_file import TomlFile
 from dialback_edge.settings import EdgeSettings
 
@@ -65,7 +66,7 @@ class Settings:
     `public_url` overrides the address that is printed and that the invoker sends its own requests to (None: the
     edge's own). `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
     `in_flight` is how many requests may be unanswered in all, `window_budget` the bytes by which all windows together
-    may grow. `drain_grace` and `drain_delay` are in seconds.
+    may grow. `drain_grace` and `drain_delay` are in seconds. `conditions` is what the public port of `up` simulates.
     """
 
     public: Listen
@@ -84,6 +85,7 @@ class Settings:
     drain_grace: float
     drain_delay: float
     access_log: bool
+    conditions: Conditions = field(default_factory=Conditions)
 
 
 def resolve(
@@ -114,6 +116,12 @@ def resolve(
         drain_grace=say.get(values.DRAIN_GRACE),
         drain_delay=say.get(values.DRAIN_DELAY),
         access_log=say.get(values.ACCESS_LOG),
+        conditions=Conditions(
+            slow_client=say.get(values.SLOW_CLIENT),
+            latency=say.get(values.LATENCY),
+            drop_after=say.get(values.DROP_AFTER),
+            buffering_proxy=say.get(values.BUFFERING_PROXY),
+        ),
     )
 
 
