@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dialback.commands.check import check
 from dialback.commands.env import env
 from dialback.commands.functions import deploy, ls, ps, rm
 from dialback.commands.invoke import invoke
@@ -85,6 +86,7 @@ app.add_typer(env, name="env", rich_help_panel=FUNCTIONS)
 app.command(cls=Command, rich_help_panel=WATCHING)(invoke)
 app.command(cls=Command, rich_help_panel=WATCHING)(trace)
 app.command(cls=Command, rich_help_panel=WATCHING)(compare)
+app.command(cls=Command, rich_help_panel=WATCHING)(check)
 
 
 def print_version(wanted: bool = True) -> None:
