@@ -29,6 +29,8 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": os.environ.get("KEY", "").encode()})
 """
 TESTS = """
+from pathlib import Path
+
 import httpx
 
 def test_it_answers(dialback_platform):
