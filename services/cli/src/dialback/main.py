@@ -9,8 +9,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dialback.commands.check import check
+from dialback.commands.doctor import doctor
 from dialback.commands.env import env
 from dialback.commands.functions import deploy, ls, ps, rm
+from dialback.commands.init import init
 from dialback.commands.invoke import invoke
 from dialback.commands.logs import logs
 from dialback.commands.serve import serve, up
@@ -77,6 +79,7 @@ SERVING, FUNCTIONS, WATCHING = "Serving", "Functions", "Watching"
 app.command(cls=Command, rich_help_panel=SERVING)(up)
 app.add_typer(serve, name="serve", rich_help_panel=SERVING)
 app.command(cls=Command, rich_help_panel=SERVING)(simulate)
+app.command(cls=Command, rich_help_panel=FUNCTIONS)(init)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(deploy)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ls)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ps)
@@ -87,6 +90,7 @@ app.command(cls=Command, rich_help_panel=WATCHING)(invoke)
 app.command(cls=Command, rich_help_panel=WATCHING)(trace)
 app.command(cls=Command, rich_help_panel=WATCHING)(compare)
 app.command(cls=Command, rich_help_panel=WATCHING)(check)
+app.command(cls=Command, rich_help_panel=WATCHING)(doctor)
 
 
 def print_version(wanted: bool = True) -> None:
