@@ -106,7 +106,9 @@ def _from_line(line: bytes, control_fd: int, log_fd: int | None, variables: Muta
         given: dict[str, Any] = json.loads(line)
         if given["version"] != VERSION:
             raise LaunchError(f"configuration version {given['version']}; this bridge reads {VERSION}")
-        variables.update(given.get("secrets", {}))
+        if given.get("secrets"):
+            seclude()  # once more: who was started before it was known what for was not told to
+            variables.update(given["secrets"])
         return Launch(
             secret=given["secret"],
             runtime_socket=given["runtime_socket"],

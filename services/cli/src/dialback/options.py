@@ -24,10 +24,17 @@ def quiet_flags(params: list[Any]) -> list[Any]:
 
 
 class Command(TyperCommand):
-    """A subcommand whose help is quiet about flags."""
+    """A subcommand whose help is quiet about flags and ends with examples, exit codes and variables."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         return quiet_flags(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from dialback.help_texts import below_options
+
+        path = ctx.command_path.partition(" ")[2]
+        self.epilog = below_options(path, [param.name for param in self.params])
+        super().format_help(ctx, formatter)
 
 
 class Group(TyperGroup):

@@ -11,6 +11,13 @@ import typer
 from dialback.options import Json
 
 
+def _names(incomplete: str) -> list[tuple[str, str]]:
+    """For the shell: names with what they are."""
+    from dialback.beginning import templates
+
+    return [(each.name, each.about) for each in templates() if each.name.startswith(incomplete)]
+
+
 def init(
     folder: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="The folder; it is made.", show_default=False)
@@ -18,7 +25,12 @@ def init(
     template: Annotated[
         str | None,
         typer.Option(
-            "-t", "--template", metavar="NAME", help="Which one; asked for on a terminal.", show_default=False
+            "-t",
+            "--template",
+            metavar="NAME",
+            help="Which one; asked for on a terminal.",
+            show_default=False,
+            autocompletion=_names,
         ),
     ] = None,
     names: Annotated[bool, typer.Option("--list", help="List the templates and do nothing else.")] = False,
