@@ -22,7 +22,7 @@ from dialback_bridge.receivers import Receivers
 from dialback_bridge.worker import Worker
 from dialback_wire import tokens
 from dialback_wire.ids import new_id
-from dialback_wire.messages import End, Fields, Head, Info, Refusal
+from dialback_wire.messages import End, Fields, Head, Info, Invoke, Refusal
 from dialback_wire.mux import Mux
 from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
@@ -220,6 +220,8 @@ class FakeReceiver:
 
     def __init__(self) -> None:
         self.relays: dict[bytes, Relay] = {}
+        self.declined: list[str] = []
+        self.done: list[str] = []
         self.changes = Changes()
         self.sockets = 0
         self.live: set[web.WebSocketResponse] = set()
@@ -277,7 +279,13 @@ class FakeReceiver:
                 await socket.send_bytes(await outgoing.get())
 
         mux = Mux(
-            Seat.INVOKER_RECEIVER, write=outgoing.put_nowait, defer=loop.call_soon, on_open=self._open, eager=False
+            Seat.INVOKER_RECEIVER,
+            write=outgoing.put_nowait,
+            defer=loop.call_soon,
+            on_open=self._open,
+            on_declined=self._told(self.declined),
+            on_done=self._told(self.done),
+            eager=False,
         )
         self.muxes.append(mux)
         sender = asyncio.ensure_future(send())
@@ -305,6 +313,8 @@ class FakeReceiver:
             write=writer.write,
             defer=asyncio.get_running_loop().call_soon,
             on_open=self._open,
+            on_declined=self._told(self.declined),
+            on_done=self._told(self.done),
             eager=False,
         )
         self.muxes.append(mux)
@@ -319,6 +329,13 @@ class FakeReceiver:
             mux.lost("the socket closed")
             writer.close()
             self.changes.changed()
+
+    def _told(self, heard: list[str]) -> Callable[[str], None]:
+        def told(invocation: str) -> None:
+            heard.append(invocation)
+            self.changes.changed()
+
+        return told
 
     def _open(self, stream: Stream, token: object) -> BaseSink:
         assert isinstance(token, bytes)
@@ -447,6 +464,7 @@ class Platform:
         )
         sink = log or log_capture.LogSink(None)
         self.worker = Worker(runtime, Invocations(runtime, self.receivers, handler, sink, grace), concurrency)
+        self.receivers.on_invoke = self.worker.take
         self.serving = asyncio.ensure_future(self.worker.serve())
         self.closers += [handler.stop, self.receivers.close, runtime.close, threads.close]
 
@@ -457,9 +475,10 @@ class Platform:
         body: str | None = None,
         url: str | None = None,
         token: str | None = None,
+        tunnel: Mux | None = None,
         **headers: str,
     ) -> Call:
-        """Hand a stamped event to the worker."""
+        """Hand a stamped event to the worker: by a poll, or over the socket whose receiving end is `tunnel`."""
         seed = len(self.runtime.outcomes) + len(self.receiver.relays)
         invocation = new_id(seed.to_bytes(17, "big"))
         if token is None:
@@ -476,7 +495,10 @@ class Platform:
             "body_length": None,
             "root_path": "",
         }
-        self.runtime.hand_out(invocation, event, **headers)
+        if tunnel is None:
+            self.runtime.hand_out(invocation, event, **headers)
+        else:
+            tunnel.invoke(Invoke(invocation, 0, json.dumps(event).encode()))
         return Call(invocation, token, relay, self.runtime)
 
     async def invoke_buffered(self, event: Any, invocation: str = "plain", **headers: str) -> Outcome:

@@ -24,6 +24,7 @@ LINE: dict[str, Any] = {
     "kind": "asgi",
     "concurrency": 7,
     "callback_socket": "each",
+    "event_loop": "asyncio",
     "allow": [{"scheme": "unix", "host": "", "port": 0, "path": "/run/x/receiver.sock"}],
     "dial_timeout": 2,
     "cancel_grace": 0.25,
@@ -48,6 +49,7 @@ def test_the_line_on_the_control_descriptor_is_the_configuration() -> None:
     assert environ == {"KEPT": "1"}
     assert (launch.secret, launch.runtime_socket, launch.runtime_address) == ("s3cret", "/run/x/runtime.sock", None)
     assert (launch.entry, launch.kind, launch.concurrency, launch.keep_socket) == ("app:app", "asgi", 7, False)
+    assert launch.event_loop == "asyncio"
     assert launch.allow == (Target("unix", path="/run/x/receiver.sock"),)
     assert (launch.dial_timeout, launch.cancel_grace) == (2.0, 0.25)
     assert (launch.control_fd, launch.log_fd) == (reading, log_writing)
@@ -76,6 +78,7 @@ def test_what_is_not_said_has_a_default() -> None:
         ({"allow": [{"scheme": "ws"}]}, "KeyError"),
         ({"dial_timeout": "soon"}, "ValueError"),
         ({"callback_socket": "maybe"}, "'keep' or 'each', not 'maybe'"),
+        ({"event_loop": "trio"}, "'auto', 'asyncio', 'uvloop', not 'trio'"),
     ],
 )
 def test_a_wrong_configuration_is_told_without_its_secret(change: dict[str, Any], message: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import dialback_bridge.__main__ as command
+from dialback_bridge import event_loop
 from dialback_bridge.entry import Entry, Kind
 from dialback_bridge.launch import Launch
 from dialback_bridge.log_capture import LogSink
@@ -257,6 +258,7 @@ def launch(runtime_socket: str, **change: Any) -> Launch:
         "kind": None,
         "concurrency": None,
         "keep_socket": True,
+        "event_loop": "auto",
         "allow": (),
         "dial_timeout": 1.0,
         "cancel_grace": 0.1,
@@ -312,6 +314,17 @@ async def test_the_parts_are_joined_and_taken_apart_again(bench: Platform, monke
     bench.runtime.retire()
     assert await asyncio.wait_for(serving, BOUND) == 0
     assert seen == ["asked to stop"]
+
+
+def test_a_loop_that_the_function_does_not_have_ends_the_worker_with_1(
+    forget_imports: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    monkeypatch.setattr(event_loop, "_uvloop", lambda: None)
+    (forget_imports / "app.py").write_text("def handler(event, context): pass\n")
+    assert run_worker(launch(str(forget_imports / "nowhere"), event_loop="uvloop"), forget_imports) == 1
+    assert "no usable uvloop" in capsys.readouterr().err
+    del sys.modules["app"]
 
 
 async def test_a_start_up_that_fails_is_reported(bench: Platform) -> None:

@@ -92,13 +92,10 @@ SCRIPTS = {
 }
 
 
-@pytest.mark.parametrize("shell", SCRIPTS)
+@pytest.mark.parametrize("shell", [shell for shell in SCRIPTS if shutil.which(shell)])
 def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
-    program = shutil.which(shell)
-    if program is None:
-        pytest.skip(f"{shell} is not installed")
     environ = {**os.environ, "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
     done = subprocess.run(
-        [program, "-c", SCRIPTS[shell]], env=environ, capture_output=True, text=True, timeout=40, check=False
+        [shell, "-c", SCRIPTS[shell]], env=environ, capture_output=True, text=True, timeout=40, check=False
     )
     assert "doctor" in done.stdout, done.stderr

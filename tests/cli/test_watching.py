@@ -128,7 +128,7 @@ def test_compare_runs_the_same_request_in_each_mode_with_tickets(run: Run, reach
     assert reachable.tickets == {}
     assert [(method, target, body) for method, target, _, body in reachable.requests] == [
         ("POST", "/@chat/modes?n=1", b"body")
-    ] * 2
+    ] * 3
     lines = result.stdout.splitlines()
     assert lines[1].split()[0] == "buffered"
     assert lines[1].rstrip().endswith("▌")
@@ -146,6 +146,7 @@ def test_compare_speaks_json(run: Run, reachable: FakePlatform) -> None:
     assert [(made["mode"], made["chunks"], made["bytes"], made["id"]) for made in said["runs"]] == [
         ("buffered", 1, 40, ID),
         ("callback", 5, 40, ID),
+        ("tunnel", 5, 40, ID),
     ]
     assert len(said["runs"][1]["gaps"]["first"]) == 4
 
@@ -155,7 +156,7 @@ def test_compare_keeps_the_runs_that_fail_in_its_table(run: Run, reachable: Fake
     result = run("compare", "chat", "short")
     assert result.exit_code == 1
     assert "buffered: the answer was cut short after 10 bytes" in result.stdout
-    assert "buffered and callback did not answer well" in result.stderr
+    assert "buffered, callback and tunnel did not answer well" in result.stderr
     assert "buffered: answered 502" in run("compare", "chat", "fail").stdout
     assert run("compare", "chat", "binary").exit_code == 0
 
@@ -169,7 +170,7 @@ def test_compare_sends_a_body_twice_so_it_cannot_be_a_pipe(run: Run, reachable: 
 def test_compare_can_send_a_file_each_time(run: Run, reachable: FakePlatform) -> None:
     Path("body").write_bytes(b"x" * 100_000)
     run("compare", "chat", "modes", "-d", "@body")
-    assert [len(body) for *_, body in reachable.requests] == [100_000] * 2
+    assert [len(body) for *_, body in reachable.requests] == [100_000] * 3
 
 
 def test_gaps_that_are_measured_here_look_like_those_of_a_trace() -> None:

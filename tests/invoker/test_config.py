@@ -101,7 +101,6 @@ def test_a_value_out_of_range_is_refused_with_its_line(text: str, part: str) -> 
 @pytest.mark.parametrize(
     "line",
     [
-        'mode = "tunnel"',
         'runtime = "node"',
         'runtime = "python3.12"',
         'launcher = "docker"',

@@ -7,11 +7,28 @@ import pytest
 
 from .platform import Platform
 
+HONEST = frozenset(
+    {"at_most_once", "back_pressure", "disconnects", "honest_ends", "isolation", "shutdown", "timeouts", "tokens"}
+)
+"""What must hold in every mode that streams."""
 
-@pytest.fixture(scope="session")
-def shared() -> Iterator[Platform]:
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of honest behaviour that make platforms of their own run in both modes."""
+    if "make" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".test_")[2] in HONEST:
+        metafunc.parametrize("mode", ["callback", "tunnel"])
+
+
+@pytest.fixture
+def mode() -> str:
+    """The mode of the functions on a platform of the test's own."""
+    return "callback"
+
+
+@pytest.fixture(scope="session", params=["callback", "tunnel"])
+def shared(request: pytest.FixtureRequest) -> Iterator[Platform]:
     """A platform with the function `probe` at concurrency 10, one worker. Tests leave it as they found it."""
-    platform = Platform()
+    platform = Platform(mode=request.param)
     try:
         platform.start()
         platform.deploy_probe()
@@ -22,12 +39,12 @@ def shared() -> Iterator[Platform]:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Platform]]:
+def make(mode: str) -> Iterator[Callable[..., Platform]]:
     """Makes platforms that are gone after the test."""
     made: list[Platform] = []
 
     def make(**flags: tuple[str, ...]) -> Platform:
-        platform = Platform(**flags)
+        platform = Platform(mode=mode, **flags)
         made.append(platform)
         return platform.start()
 

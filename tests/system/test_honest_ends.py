@@ -132,12 +132,12 @@ def test_a_head_request_has_no_body_and_the_next_response_is_intact(shared: Plat
     assert second.endswith(b"\r\n\r\nHello world\n")
 
 
-@pytest.mark.parametrize("mode", ["callback", "buffered"])
+@pytest.mark.parametrize("answers", ["callback", "buffered"])
 def test_a_function_may_keep_the_text_of_its_exceptions_inside(
-    make: Callable[..., Platform], tag: str, mode: str
+    make: Callable[..., Platform], tag: str, answers: str
 ) -> None:
     platform = make()
-    platform.deploy_probe(errors="plain", mode=mode)
+    platform.deploy_probe(errors="plain", mode=answers)
     response = platform.get(f"/@probe/fails?tag={tag}")
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["message"]) == (500, "handler_error", "The function failed.")

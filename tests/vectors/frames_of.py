@@ -4,7 +4,7 @@ from typing import Any
 
 from dialback_wire import frames
 from dialback_wire.frames import FrameType
-from dialback_wire.messages import Accept, End, Fields, Head, Hello, Info, Reason, Request, Verdict
+from dialback_wire.messages import Accept, End, Fields, Head, Hello, Info, Invoke, Reason, Request, Verdict
 
 ID = "0123456789abcdefghjkmnpqrs"
 TOKEN = b"db1_r0_" + ID.encode() + b"_" + b"ab" * 32
@@ -99,12 +99,23 @@ def valid() -> list[dict[str, Any]]:
     """One frame each; decoding gives `frame`, encoding `frame` gives `hex`."""
     f = frames
     return [
-        _hello("a bridge greets", Hello(1, 0, 4, 131072, 65536, 10000, b"", "dialback-bridge/0.1")),
+        _hello("a bridge greets", Hello(1, 1, 4, 131072, 65536, 10000, b"", "dialback-bridge/0.1")),
         _hello("an edge greets and asks for a proof", Hello(1, 0, 1, 131072, 65536, 10000, NONCE, "")),
         _valid("a proof", FrameType.PROOF, 0, bytes(32), proof=bytes(32).hex()),
         _valid("a ping", FrameType.PING, 0, b"12345678", payload=b"12345678".hex()),
         _valid("a pong", FrameType.PONG, 0, b"12345678", payload=b"12345678".hex()),
         _valid("going away", FrameType.GOING_AWAY, 0, f.encode_going_away("deploying"), reason="deploying"),
+        _valid(
+            "an invocation",
+            FrameType.INVOKE,
+            0,
+            f.encode_invoke(Invoke(ID, 1_790_000_000_123, b'{"version":"2.0"}')),
+            invocation=ID,
+            deadline_ms=1_790_000_000_123,
+            event='{"version":"2.0"}',
+        ),
+        _valid("given back", FrameType.DECLINE, 0, ID.encode(), invocation=ID),
+        _valid("all of it is over", FrameType.DONE, 0, ID.encode(), invocation=ID),
         _valid("a token", FrameType.OPEN, 7, f.encode_open_token(TOKEN), kind="token", token=text(TOKEN)),
         _request("a chunked request", REQUEST),
         _request(
@@ -184,6 +195,7 @@ def malformed() -> list[dict[str, Any]]:
         _bad("a ping of 65 bytes", 3, b"x" * 65, "close", "ready"),
         _bad("a frame larger than announced", 0x15, b"", "close", "streaming", fill=131073),
         _bad("unknown type of the carrier", 0x0F, b"later", "pass_over", "ready"),
+        _bad("an invocation for a seat that takes none", 0x06, b"", "pass_over", "ready"),
         _bad("a stream that never was", 0x15, b"x", "pass_over", "ready"),
         _bad("unknown type of a stream", 0x7F, b"later", "pass_over", "waiting"),
         _bad("empty data", 0x15, b"", "pass_over", "streaming"),

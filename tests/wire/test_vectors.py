@@ -30,6 +30,9 @@ def decoded(kind: FrameType, payload: bytes) -> Any:
     decoders: dict[FrameType, Any] = {
         FrameType.HELLO: frames.decode_hello,
         FrameType.OPEN: frames.decode_open,
+        FrameType.INVOKE: frames.decode_invoke,
+        FrameType.DECLINE: frames.decode_id,
+        FrameType.DONE: frames.decode_id,
         FrameType.ACCEPT: frames.decode_accept,
         FrameType.REFUSE: frames.decode_refuse,
         FrameType.INFO: frames.decode_head,
@@ -48,10 +51,26 @@ def test_a_frame_of_the_vectors_is_read_as_it_says(vector: dict[str, Any]) -> No
     meaning = vector["frame"]
     assert (FrameType(kind).name, stream) == (meaning["type"], meaning["stream"])
     value = decoded(FrameType(kind), payload)
-    for name in ("major", "agent", "target", "method", "body", "verdict", "count", "detail", "body_length", "age_us"):
+    for name in (
+        "major",
+        "agent",
+        "target",
+        "method",
+        "body",
+        "invocation",
+        "deadline_ms",
+        "event",
+        "verdict",
+        "count",
+        "detail",
+        "body_length",
+        "age_us",
+    ):
         if name in meaning and hasattr(value, name):
             got = getattr(value, name)
             assert meaning[name] == (got.name if name == "verdict" else got.decode() if isinstance(got, bytes) else got)
+    if kind in (FrameType.DECLINE, FrameType.DONE):
+        assert value == meaning["invocation"]
     if kind == FrameType.WINDOW:
         assert value == (meaning["consumed"], meaning["limit"])
     if kind == FrameType.CANCEL:

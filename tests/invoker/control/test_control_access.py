@@ -109,7 +109,7 @@ JSON = {"Content-Type": "application/json"}
         (b"", 400, "not JSON"),
         (b"1" * 10_000, 400, "not JSON"),
         (b'{"function": "chat", "mode": "buffered", "x": 1}', 400, "x: unknown key"),
-        (b'{"function": "chat", "mode": "tunnel"}', 400, "mode: "),
+        (b'{"function": "chat", "mode": "pigeon"}', 400, "mode: "),
         (b'{"function": 1, "mode": "buffered"}', 400, "function: "),
         (b"[]", 400, "dictionary"),
         (b'"' + b"x" * 1_100_000 + b'"', 413, "larger than"),

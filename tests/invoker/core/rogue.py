@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from dialback_wire import frames, payload
 from dialback_wire.frames import FrameType
-from dialback_wire.messages import Accept, End, Fields, Head, Reason, Verdict
+from dialback_wire.messages import Accept, End, Fields, Head, Invoke, Reason, Verdict
 from dialback_wire.mux import Mux
 from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
@@ -93,11 +93,13 @@ class Rogue:
         self.carrier = carrier
         self.ready = asyncio.Event()
         self._outgoing: asyncio.Queue[bytes | str] = asyncio.Queue()
+        self._invoked: asyncio.Queue[Invoke] = asyncio.Queue()
         self.mux = Mux(
             Seat.BRIDGE,
             write=self._outgoing.put_nowait,
             defer=asyncio.get_running_loop().call_soon,
             on_ready=self.ready.set,
+            on_invoke=self._invoked.put_nowait,
             agent="rogue",
         )
 
@@ -111,6 +113,10 @@ class Rogue:
         seen = self.open(token)
         assert isinstance(await seen.answer(), Accept)
         return seen
+
+    async def invoked(self) -> Invoke:
+        """The next invocation that came over this socket."""
+        return await asyncio.wait_for(self._invoked.get(), BOUND)
 
     def raw(self, data: bytes | str) -> None:
         """Send what no mux would send; behind everything that was sent before."""

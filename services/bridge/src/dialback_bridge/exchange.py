@@ -117,6 +117,10 @@ class Exchange(ABC):
         if self.gone is not None:
             callback()
 
+    def forget_callbacks(self) -> None:
+        """The handler has ended. What `when_gone` was given refers to this exchange: a ring, until it is let go."""
+        self._on_gone.clear()
+
     def expire(self) -> None:  # noqa: B027 - most exchanges have nothing to do
         """The time that a handler has to notice is over: what it still writes raises ClientGone in any case."""
 

@@ -10,6 +10,7 @@ import functools
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 READ_BUFFER = 64 * 1024
 """Bytes that are read at once. One buffer serves all connections: what is in it is taken before the loop goes on."""
@@ -83,8 +84,8 @@ class HttpConnection(asyncio.BufferedProtocol):
     # --- asyncio.BufferedProtocol -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _read_buffer

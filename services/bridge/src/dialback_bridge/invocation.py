@@ -76,22 +76,26 @@ class Invocations:
         self._shutting_down = False
         self._given_up = False
 
-    async def serve(self, delivery: Delivery) -> None:
-        """Serve one invocation, in a task of its own. Raises PlatformGone and nothing else."""
+    async def serve(self, delivery: Delivery, runtime: Runtime | None = None) -> None:
+        """Serve one invocation, in a task of its own. Raises PlatformGone and nothing else.
+
+        `runtime` gets the answer, if it is another than the one that the polls go to.
+        """
+        runtime = runtime or self._runtime
         try:
             event = decode_event(delivery.event)
             stamp = take_stamp(event)
         except EventError as error:
-            await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
+            await runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
         delivery.event = b""
         scope = log_capture.Scope(delivery.id if stamp is None else stamp.invocation)
         log_capture.current.set(scope)
         try:
             if stamp is None:
-                await self._buffered(delivery, event)
+                await self._buffered(delivery, event, runtime)
             else:
-                await self._callback(delivery, event, stamp)
+                await self._callback(delivery, event, stamp, runtime)
         finally:
             self._log.close(scope)
 
@@ -109,18 +113,18 @@ class Invocations:
 
     # --- callback mode ------------------------------------------------------------------------------------------------
 
-    async def _callback(self, delivery: Delivery, event: Any, stamp: Stamp) -> None:
+    async def _callback(self, delivery: Delivery, event: Any, stamp: Stamp, runtime: Runtime) -> None:
         try:
             exchange = StreamExchange(delivery, event, stamp)
             socket = await self._receivers.open(stamp, exchange)
         except EventError as error:
-            await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
+            await runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
         except CallbackRefused as error:
-            await self._runtime.fail(delivery.id, Failure(payload.REFUSED, str(error)))
+            await runtime.fail(delivery.id, Failure(payload.REFUSED, str(error)))
             return
         except CallbackUnreachable as error:
-            await self._runtime.fail(delivery.id, Failure(payload.UNREACHABLE, str(error)))
+            await runtime.fail(delivery.id, Failure(payload.UNREACHABLE, str(error)))
             return
         del stamp  # from here on the token is nowhere that user code's tracebacks could show it
         try:
@@ -131,7 +135,7 @@ class Invocations:
         if background.is_open():
             await self._finish_background(delivery, background)
         answer = f'{{"{payload.KEY}": {{"verdict": "{verdict.name.lower()}", "count": {exchange.count}}}}}'
-        await self._runtime.respond(delivery.id, answer.encode())
+        await runtime.respond(delivery.id, answer.encode())
 
     async def _finish_stream(self, exchange: StreamExchange, error: BaseException | None) -> Verdict:
         """Send END, unless the handler's complete response has sent it. `error` is what the handler raised."""
@@ -154,11 +158,11 @@ class Invocations:
 
     # --- buffered mode ------------------------------------------------------------------------------------------------
 
-    async def _buffered(self, delivery: Delivery, event: Any) -> None:
+    async def _buffered(self, delivery: Delivery, event: Any, runtime: Runtime) -> None:
         try:
             exchange = BufferedExchange(delivery, event)
         except EventError as error:
-            await self._runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
+            await runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
         raised, background = await self._run(exchange)
         if background.is_open():
@@ -175,11 +179,11 @@ class Invocations:
             failure = Failure("Dialback.NoResponse", "the handler gave no response")
         else:
             try:
-                await self._runtime.respond(delivery.id, exchange.value)
+                await runtime.respond(delivery.id, exchange.value)
             except AnswerTooLarge:
-                await self._runtime.fail(delivery.id, TOO_LARGE)
+                await runtime.fail(delivery.id, TOO_LARGE)
             return
-        await self._runtime.fail(delivery.id, failure)
+        await runtime.fail(delivery.id, failure)
 
     # --- the handler --------------------------------------------------------------------------------------------------
 
@@ -224,6 +228,7 @@ class Invocations:
             return error, background
         finally:
             del self._running[exchange]
+            exchange.forget_callbacks()
             for timer in timers:
                 timer.cancel()
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .callback_url import Target, parse_target
+from .event_loop import CHOICES
 from .seclusion import seclude
 
 CONTROL_VARIABLE = "DIALBACK_CONTROL_FD"
@@ -46,6 +47,8 @@ class Launch:
     concurrency: int | None
     """Invocations at once; None: what suits the handler."""
     keep_socket: bool
+    event_loop: str
+    """`auto`, `asyncio` or `uvloop`; see `event_loop`."""
     allow: tuple[Target, ...]
     dial_timeout: float
     cancel_grace: float
@@ -117,6 +120,7 @@ def _from_line(line: bytes, control_fd: int, log_fd: int | None, variables: Muta
             kind=given.get("kind"),
             concurrency=given.get("concurrency"),
             keep_socket=_keeps(given.get("callback_socket", "keep")),
+            event_loop=_loop(given.get("event_loop", "auto")),
             allow=tuple(Target(**{k: each[k] for k in ("scheme", "host", "port", "path")}) for each in given["allow"]),
             dial_timeout=float(given.get("dial_timeout", 5.0)),
             cancel_grace=float(given.get("cancel_grace", 0.5)),
@@ -132,6 +136,12 @@ def _keeps(word: str) -> bool:
     if word not in ("keep", "each"):
         raise LaunchError(f"callback_socket is 'keep' or 'each', not {word!r}")
     return word == "keep"
+
+
+def _loop(word: str) -> str:
+    if word not in CHOICES:
+        raise LaunchError(f"event_loop is {', '.join(map(repr, CHOICES))}, not {word!r}")
+    return word
 
 
 def _from_environment(variables: MutableMapping[str, str], log_fd: int | None) -> Launch:
@@ -155,6 +165,7 @@ def _from_environment(variables: MutableMapping[str, str], log_fd: int | None) -
         kind=None,
         concurrency=int(at_once),
         keep_socket=_keeps(variables.get("DIALBACK_CALLBACK_SOCKET", "keep")),
+        event_loop=_loop(variables.get("DIALBACK_EVENT_LOOP", "auto")),
         allow=allow,
         dial_timeout=5.0,
         cancel_grace=0.5,

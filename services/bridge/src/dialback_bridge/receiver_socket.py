@@ -12,9 +12,10 @@ import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import cast
 
 from dialback_wire.errors import WireError
-from dialback_wire.messages import Limits
+from dialback_wire.messages import Invoke, Limits
 from dialback_wire.mux import Mux
 from dialback_wire.tables import Seat
 
@@ -27,6 +28,9 @@ READ_BUFFER = 128 * 1024
 """Bytes that are read at once. One buffer serves all sockets: what is in it is taken out before the loop goes on."""
 
 _buffer = memoryview(bytearray(READ_BUFFER))
+
+
+OnInvoke = Callable[["ReceiverSocket", Invoke], None]
 
 
 class DialFailed(Exception):
@@ -48,7 +52,13 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
     into the same memory each time.
     """
 
-    def __init__(self, target: Target, on_over: Callable[[ReceiverSocket], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        on_over: Callable[[ReceiverSocket], None],
+        on_invoke: OnInvoke,
+        clock: Callable[[], float],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.target = target
         self.opened: asyncio.Future[None] = self._loop.create_future()
@@ -61,11 +71,13 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
             on_ready=self._ready,
             on_error=self._sink_failed,
             on_pong=self._pong,
+            on_invoke=self._invoked,
             limits=Limits(),
             agent="dialback-bridge",
             eager=True,
         )
         self._on_over = on_over
+        self._on_invoke = on_invoke
         self._clock = clock
         self._heard = clock()
         self._transport: asyncio.Transport | None = None
@@ -117,9 +129,9 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
     # --- asyncio.BufferedProtocol -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=WRITE_BUFFER)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self._connected()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -161,6 +173,9 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
         self.mux.lost(f"the receiver broke the protocol: {error}")
         self._fail(DialFailed(str(error)))
 
+    def _invoked(self, invoke: Invoke) -> None:
+        self._on_invoke(self, invoke)
+
     def _pong(self, payload: bytes) -> None:
         pongs, self._pongs = self._pongs, []
         for pong in pongs:
@@ -171,28 +186,34 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
         logging.getLogger("dialback.bridge").error("stream %d failed: %r", stream, error)
 
 
+def _decline(socket: ReceiverSocket, invoke: Invoke) -> None:
+    socket.mux.decline(invoke.invocation)
+
+
 async def dial(
     target: Target,
     token: str,
     within: float,
     *,
     on_over: Callable[[ReceiverSocket], None] = lambda _: None,
+    on_invoke: OnInvoke = _decline,
     clock: Callable[[], float] = time.time,
 ) -> ReceiverSocket:
     """Open a socket to `target` `within` that many seconds; a WebSocket shows `token` in its upgrade request.
 
-    `on_over` is told when the socket is gone. `clock` is a wall clock, because a monotonic one may stand still while a
+    `on_over` is told when the socket is gone, `on_invoke` of invocations that come over it.
+    `clock` is a wall clock, because a monotonic one may stand still while a
     sandbox is frozen. Raises DialFailed, and DialRefused when the receiver did not take the token.
     """
     socket: ReceiverSocket
     if target.scheme == "unix":
         from .stream_socket import StreamSocket
 
-        socket = StreamSocket(target, on_over, clock)
+        socket = StreamSocket(target, on_over, on_invoke, clock)
     else:
         from .web_socket import WebSocket
 
-        socket = WebSocket(target, token, on_over, clock)
+        socket = WebSocket(target, token, on_over, on_invoke, clock)
     try:
         await asyncio.wait_for(_connect(socket), within)
     except asyncio.TimeoutError:

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 from dialback_wire.errors import LocalError
-from dialback_wire.messages import Refusal, Verdict
+from dialback_wire.messages import Invoke, Refusal, Verdict
 
 from .callback_url import AllowList, CallbackNotAllowed, Target
 from .event import Stamp
 from .patience import Patience
-from .receiver_socket import DialFailed, DialRefused, ReceiverSocket, dial
+from .receiver_socket import DialFailed, DialRefused, OnInvoke, ReceiverSocket, dial
 from .stream_exchange import StreamExchange, StreamLost, StreamRefused
 
 SILENCE = 20.0
@@ -40,6 +40,8 @@ class Receivers:
     def __init__(
         self, allow: AllowList, *, keep: bool, dial_timeout: float, clock: Callable[[], float] = time.time
     ) -> None:
+        self.on_invoke: OnInvoke = lambda socket, invoke: socket.mux.decline(invoke.invocation)
+        """Is told of invocations that come over a socket."""
         self._allow = allow
         self._keep = keep
         self._dial_timeout = dial_timeout
@@ -177,9 +179,14 @@ class Receivers:
         self.release(socket)
 
     async def _dial(self, target: Target, token: str) -> ReceiverSocket:
-        socket = await dial(target, token, self._dial_timeout, on_over=self._over, clock=self._clock)
+        socket = await dial(
+            target, token, self._dial_timeout, on_over=self._over, on_invoke=self._invoked, clock=self._clock
+        )
         self._sockets.add(socket)
         return socket
+
+    def _invoked(self, socket: ReceiverSocket, invoke: Invoke) -> None:
+        self.on_invoke(socket, invoke)
 
     def _over(self, socket: ReceiverSocket) -> None:
         if self._is_kept(socket):

@@ -21,7 +21,7 @@ from dialback_wire.errors import WireError
 from dialback_wire.payload import SUBPROTOCOL
 
 from .callback_url import Target
-from .receiver_socket import DialFailed, DialRefused, ReceiverSocket
+from .receiver_socket import DialFailed, DialRefused, OnInvoke, ReceiverSocket
 
 MAX_MESSAGE = 8 * 1024 * 1024
 """Bytes of one WebSocket message from the receiver; it joins what one loop tick brought."""
@@ -42,9 +42,14 @@ class WebSocket(ReceiverSocket):
     """The carrier of remote workers, and of local ones whose receiver listens on TCP."""
 
     def __init__(
-        self, target: Target, token: str, on_over: Callable[[ReceiverSocket], None], clock: Callable[[], float]
+        self,
+        target: Target,
+        token: str,
+        on_over: Callable[[ReceiverSocket], None],
+        on_invoke: OnInvoke,
+        clock: Callable[[], float],
     ) -> None:
-        super().__init__(target, on_over, clock)
+        super().__init__(target, on_over, on_invoke, clock)
         self._websocket = ClientProtocol(
             parse_uri(f"ws://{target.authority}{target.request_path}"),
             subprotocols=[Subprotocol(SUBPROTOCOL)],

@@ -7,10 +7,15 @@ platform is gone or the function cannot start.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
-from . import log_capture, runtime_client
+from dialback_wire.messages import Invoke
+
+from . import event_loop, log_capture, runtime_client
 from .callback_url import AllowList
 from .discovery import find_entry
 from .entry import Entry, EntryError
@@ -19,8 +24,10 @@ from .handlers.base import StartFailed
 from .handlers.threads import Threads
 from .invocation import Invocations
 from .launch import Launch
+from .receiver_socket import ReceiverSocket
 from .receivers import Receivers
 from .runtime_client import Failure, PlatformGone, RuntimeClient
+from .tunnel import TunnelRuntime, delivery_of
 from .user_frames import traceback_lines
 
 MAX_POLLS = 8
@@ -100,15 +107,28 @@ class Worker:
                 self._runtime.hurry()
                 asyncio.get_running_loop().call_later(LAST_POLL_TIME, self._cancel_polls)
                 break
-            task = asyncio.get_running_loop().create_task(self._invocations.serve(delivery))
-            self._tasks.add(task)
-            task.add_done_callback(self._served)
+            self._begin(self._invocations.serve(delivery)).add_done_callback(self._free_slot)
         # Others may wait for a slot only to learn that there is nothing more to take.
+        self._slots.release()
+
+    def take(self, socket: ReceiverSocket, invoke: Invoke) -> None:
+        """An invocation came over a socket. The platform has counted its slot."""
+        if self._retiring:
+            socket.mux.decline(invoke.invocation)
+        else:
+            self._begin(self._invocations.serve(delivery_of(invoke), TunnelRuntime(socket, self._runtime)))
+
+    def _begin(self, serving: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(serving)
+        self._tasks.add(task)
+        task.add_done_callback(self._served)
+        return task
+
+    def _free_slot(self, _: asyncio.Task[None]) -> None:
         self._slots.release()
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._slots.release()
         if task.cancelled():
             return
         error = task.exception()
@@ -139,7 +159,10 @@ def run_worker(launch: Launch, folder: Path) -> int:
         failure = Failure("Dialback.EntryError", str(error), trace)
         return asyncio.run(_report(launch, failure))
     try:
-        return asyncio.run(_serve(launch, entry, log))
+        return event_loop.run(lambda: _serve(launch, entry, log), launch.event_loop)
+    except event_loop.LoopMissing as error:
+        log.emit("", "log", "ERROR", [str(error)])
+        return asyncio.run(_report(launch, Failure("Dialback.LoopMissing", str(error))))
     finally:
         log.close_outside()
 
@@ -166,7 +189,10 @@ async def _serve(launch: Launch, entry: Entry, log: log_capture.LogSink) -> int:
     runtime = runtime_client.connect(launch.secret, launch.runtime_socket, launch.runtime_address)
     receivers = Receivers(AllowList(launch.allow), keep=launch.keep_socket, dial_timeout=launch.dial_timeout)
     worker = Worker(runtime, Invocations(runtime, receivers, handler, log, launch.cancel_grace), concurrency)
+    receivers.on_invoke = worker.take
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.retire)
+    # What was imported stays for good: no collection of garbage needs to look through it again.
+    gc.freeze()
     try:
         await worker.serve()
         status = 0

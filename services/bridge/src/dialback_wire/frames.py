@@ -9,11 +9,12 @@ from enum import IntEnum
 from struct import Struct
 
 from .errors import FramingError, LocalError, StreamViolation
-from .messages import Accept, End, Fields, Head, Hello, Info, Reason, Request, Verdict
+from .messages import Accept, End, Fields, Head, Hello, Info, Invoke, Reason, Request, Verdict
 
 MAGIC = b"dialback"
 MAJOR = 1
-MINOR = 0
+MINOR = 1
+"""1: INVOKE, DECLINE and DONE."""
 HEADER_BYTES = 8
 HELLO_LIMIT = 1024
 """Largest payload of a frame before the greeting is over, in bytes."""
@@ -37,6 +38,9 @@ class FrameType(IntEnum):
     PING = 0x03
     PONG = 0x04
     GOING_AWAY = 0x05
+    INVOKE = 0x06
+    DECLINE = 0x07
+    DONE = 0x08
     OPEN = 0x10
     ACCEPT = 0x11
     REFUSE = 0x12
@@ -68,6 +72,7 @@ _END = Struct("!BQHHB")
 _WINDOW = Struct("!QQ")
 _REQUEST = Struct("!qI")
 _LENGTHS = Struct("!BBHHBBB")
+_INVOKE = Struct("!QB")
 
 pack_header = _HEADER.pack
 unpack_header = _HEADER.unpack_from
@@ -169,6 +174,31 @@ def decode_hello(payload: bytes) -> Hello:
         )
     except (struct.error, IndexError, KeyError, UnicodeDecodeError) as error:
         raise FramingError("the greeting cannot be decoded") from error
+
+
+def encode_invoke(invoke: Invoke) -> bytes:
+    """`deadline (8)`, `length of the id (1)`, the id, the event. Raises LocalError."""
+    ident = invoke.invocation.encode()
+    return _pack(_INVOKE, invoke.deadline_ms, len(ident)) + ident + invoke.event
+
+
+def decode_invoke(payload: bytes) -> Invoke:
+    """Raises FramingError."""
+    try:
+        deadline, length = _INVOKE.unpack_from(payload)
+        at = _INVOKE.size + length
+        if not length or at > len(payload):
+            raise FramingError("INVOKE without a whole id")
+        return Invoke(payload[_INVOKE.size : at].decode("ascii"), deadline, payload[at:])
+    except (struct.error, UnicodeDecodeError) as error:
+        raise FramingError("INVOKE cannot be decoded") from error
+
+
+def decode_id(payload: bytes) -> str:
+    """The invocation that a DECLINE or DONE is about. Raises FramingError."""
+    if not payload.isascii():
+        raise FramingError("the id of an invocation is not ASCII")
+    return payload.decode("ascii")
 
 
 # --- frames of a stream -----------------------------------------------------------------------------------------------

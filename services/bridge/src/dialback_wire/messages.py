@@ -107,6 +107,16 @@ class End:
     """Seconds; 0: not said."""
 
 
+class Invoke(NamedTuple):
+    """An invocation that the receiver hands to a bridge over the socket that the bridge opened."""
+
+    invocation: str
+    deadline_ms: int
+    """Unix milliseconds; 0: none."""
+    event: bytes
+    """The stamped payload, as the runtime API would hand it out."""
+
+
 class Accept(NamedTuple):
     """A token was accepted."""
 

@@ -13,7 +13,7 @@ from . import frames
 from .errors import FramingError, LocalError, ProofError, StreamViolation
 from .flow import Budget
 from .frames import FrameType
-from .messages import Hello, Limits, Refusal, Request
+from .messages import Hello, Invoke, Limits, Refusal, Request
 from .proof import NONCE_BYTES, prove, verify
 from .reader import FrameReader
 from .sink import BaseSink, StreamSink
@@ -33,6 +33,16 @@ MAX_DATA = 64 * 1024
 """Most bytes in one frame of DATA, so that streams take turns."""
 
 
+INVOKE_OVERHEAD = 64
+"""Bytes of an INVOKE around the event, and some to spare."""
+
+_TUNNEL = {
+    int(FrameType.INVOKE): Seat.BRIDGE,
+    int(FrameType.DECLINE): Seat.INVOKER_RECEIVER,
+    int(FrameType.DONE): Seat.INVOKER_RECEIVER,
+}
+"""The seat that takes each frame of the tunnel."""
+
 OpenHandler = Callable[[Stream, "Request | bytes"], StreamSink]
 
 
@@ -51,6 +61,8 @@ class Mux:
     `write` gets bytes for the carrier; `defer` runs a callback at the end of this loop tick (`loop.call_soon`).
     `on_open` answers a stream that the other side opens and returns its sink; it accepts or refuses a token then or
     later.
+    `on_invoke` is told of invocations that come over the socket (a bridge's), `on_declined` and `on_done` of what
+    became of those that were sent (a receiver's).
     `on_error` is told of exceptions out of sinks. With a `key`, both ends prove that they know it before anything else;
     `nonce` is then `proof.NONCE_BYTES` random bytes. `eager` sends the first bytes of a tick at once: right where one
     process writes (a bridge), wrong where it relays.
@@ -67,6 +79,9 @@ class Mux:
         on_error: Callable[[Exception, int], None] = _ignore,
         on_pong: Callable[[bytes], None] = _ignore,
         on_going_away: Callable[[str], None] = _ignore,
+        on_invoke: Callable[[Invoke], None] = _ignore,
+        on_declined: Callable[[str], None] = _ignore,
+        on_done: Callable[[str], None] = _ignore,
         key: bytes | None = None,
         nonce: bytes = b"",
         limits: Limits | None = None,
@@ -98,6 +113,9 @@ class Mux:
         self._on_error = on_error
         self._on_pong = on_pong
         self._on_going_away = on_going_away
+        self._on_invoke = on_invoke
+        self._on_declined = on_declined
+        self._on_done = on_done
         self._key = key
         self._nonce = nonce
         self._peer_nonce = b""
@@ -184,6 +202,31 @@ class Mux:
         self.going_away = True
         self._send(FrameType.GOING_AWAY, frames.encode_going_away(reason))
 
+    # --- invocations over the socket ----------------------------------------------------------------------------------
+
+    def takes(self, invoke: Invoke) -> bool:
+        """Whether `invoke` can be sent: the other side knows the frame, and takes one of this size."""
+        if not self.ready or self.going_away or self.peer is None or self.peer.minor < 1:
+            return False
+        return len(invoke.event) + INVOKE_OVERHEAD <= self.peer_max_frame
+
+    def invoke(self, invoke: Invoke) -> None:
+        """Hand an invocation to the bridge, which opens a stream with its token. Raises LocalError.
+
+        Until then the bridge may decline it; when all of it is over, the bridge says so.
+        """
+        if self.seat is not Seat.INVOKER_RECEIVER:
+            raise LocalError(f"{self.seat.name} invokes nothing")
+        self._send(FrameType.INVOKE, self.fitting(frames.encode_invoke(invoke)))
+
+    def decline(self, invocation: str) -> None:
+        """Give an invocation back that nothing was done for."""
+        self._send(FrameType.DECLINE, invocation.encode())
+
+    def done(self, invocation: str) -> None:
+        """An invocation is over, with all that it left behind: its slot is free."""
+        self._send(FrameType.DONE, invocation.encode())
+
     # --- opening ------------------------------------------------------------------------------------------------------
 
     def open_request(self, request: Request, sink: StreamSink) -> Stream:
@@ -237,7 +280,15 @@ class Mux:
             self._call(self._on_going_away, payload.decode(errors="replace"))
         elif kind == FrameType.HELLO:
             raise FramingError("a second greeting")
-        # Anything else is of a later minor version: ignored.
+        elif _TUNNEL.get(kind) is self.seat:
+            self._receive_of_tunnel(kind, payload)
+        # Anything else is of a later minor version, or for another seat: ignored.
+
+    def _receive_of_tunnel(self, kind: int, payload: bytes) -> None:
+        if kind == FrameType.INVOKE:
+            self._call(self._on_invoke, frames.decode_invoke(payload))
+        else:
+            self._call(self._on_done if kind == FrameType.DONE else self._on_declined, frames.decode_id(payload))
 
     def _greeted(self, hello: Hello) -> None:
         if hello.seat != self.seat.peer:

@@ -11,7 +11,7 @@ from dialback.request_parts import outgoing
 from dialback.terminal import milliseconds
 from dialback.timeline import Run, measure
 
-MODES = ("buffered", "callback")
+MODES = ("buffered", "callback", "tunnel")
 """Those that this version serves."""
 TICKET = b"x-dialback-run"
 
@@ -62,5 +62,6 @@ class Comparison:
         """CliError when a run failed, after the table was shown."""
         failed = [run for run in self.runs if run.error]
         if failed:
-            which = " and ".join(run.mode for run in failed)
+            *others, last = (run.mode for run in failed)
+            which = f"{', '.join(others)} and {last}" if others else last
             raise CliError(f"{which} did not answer well", hint=f"`dialback trace {failed[0].invocation}` shows why")

@@ -14,7 +14,7 @@ from dialback_invoker.deployment import Deployment
 from dialback_invoker.errors import DialbackError, Forbidden, NotFound, Overloaded
 from dialback_invoker.exchange import HANDLER_ERROR, Exchange
 from dialback_invoker.launchers.base import LaunchFailed
-from dialback_invoker.lease import Answer, Lease, Response, WorkerDied
+from dialback_invoker.lease import Answer, Declined, Lease, Response, Tunnel, WorkerDied
 from dialback_invoker.outcome import Failure, Outcome
 from dialback_invoker.pending import PendingTable
 from dialback_invoker.pool import Pool
@@ -68,6 +68,7 @@ class Dispatch:
         callback_url: str,
         record: Callable[[Invocation], None],
         redeem: Callable[[str], Ticket | None],
+        tunnel_of: Callable[[str], Tunnel | None] = lambda _: None,
         default: str | None = None,
         queue_seconds: float = 30.0,
     ) -> None:
@@ -78,6 +79,7 @@ class Dispatch:
         self._callback_url = callback_url
         self._record = record
         self._redeem = redeem
+        self._tunnel_of = tunnel_of
         self._default = default
         self._queue_seconds = queue_seconds
         self._tasks: dict[asyncio.Task[None], Invocation] = {}
@@ -153,14 +155,20 @@ class Dispatch:
         body: bytes | None = None
         if plan == payload.BODY_INLINE:
             body = await _unless_over(exchange, exchange.upload.whole(limit))
-        lease = await self._lease(invocation, exchange, deployment)
-        try:
-            event = self._stamp(invocation, exchange, route, body, plan)
-            self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
-            await self._join(exchange, lease, config.timeouts.total)
-        finally:
-            self._pending.end(invocation.request.id)
-            lease.release()
+        again = False
+        while True:
+            lease = await self._lease(invocation, exchange, deployment, least_loaded=again)
+            try:
+                event = self._stamp(invocation, exchange, route, body, plan)
+                self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
+                await self._join(exchange, lease, config.timeouts.total)
+            finally:
+                self._pending.end(invocation.request.id)
+                lease.release()
+            if not lease.declined or exchange.outcome.done():
+                return
+            # It was given back before it had begun: the one case in which another worker may be asked.
+            again = True
 
     def _route(self, invocation: Invocation) -> tuple[Route, str]:
         """Where the request goes, and the mode if a ticket says it."""
@@ -183,14 +191,16 @@ class Dispatch:
             raise NotFound(f"no function named {function!r}", code="function_not_found")
         return deployment
 
-    async def _lease(self, invocation: Invocation, exchange: Exchange, deployment: Deployment) -> Lease:
+    async def _lease(
+        self, invocation: Invocation, exchange: Exchange, deployment: Deployment, *, least_loaded: bool
+    ) -> Lease:
         """A worker's slot. The wait ends with the client's patience, and with the queue's."""
         exchange.phase = "Q"
         while True:
             invocation.deployment = deployment.id
             pool = self._pool_of(deployment)
             try:
-                lease = pool.lease_now(exchange.timeline.mark)
+                lease = pool.lease_now(exchange.timeline.mark, least_loaded=least_loaded)
                 if lease is None:
                     with self._admission.queued(deployment.function):
                         lease = await _unless_over(exchange, self._wait_for_slot(exchange, pool))
@@ -243,8 +253,12 @@ class Dispatch:
         trace_id = first(invocation.request.fields, b"x-amzn-trace-id")
         headers = {"lambda-runtime-trace-id": trace_id.decode("latin-1")} if trace_id else {}
         deadline = int((time.time() + total) * 1000) if total else NO_DEADLINE
-        lease.hand_over(invocation.request.id, encoded, deadline, headers)
-        exchange.timeline.frame("runtime", "down", 0, "PAYLOAD", len(encoded))
+        tunnel = self._tunnel_of(invocation.worker) if invocation.mode == "tunnel" else None
+        lease.hand_over(invocation.request.id, encoded, deadline, headers, tunnel)
+        if lease.tunnelled:
+            exchange.timeline.frame("socket", "down", 0, "INVOKE", len(encoded))
+        else:
+            exchange.timeline.frame("runtime", "down", 0, "PAYLOAD", len(encoded))
         if invocation.mode == "buffered":
             exchange.running()
             exchange.attach(buffered.BufferedSource())
@@ -254,7 +268,7 @@ class Dispatch:
         result = lease.result
         await _either(result, exchange.outcome)
         if result.done():
-            _note_answer(exchange, result.result())
+            _note_answer(exchange, lease)
             await self._answered(exchange, result.result())
             return
         # A token that was not used until now opens nothing any more.
@@ -266,13 +280,13 @@ class Dispatch:
                 lease.worker.condemn()
             await asyncio.wait([result], timeout=JOIN_SECONDS)
         if result.done():
-            _note_answer(exchange, result.result())
+            _note_answer(exchange, lease)
         elif exchange.on_time_out is not None or exchange.goes_on:
             lease.condemn(math.inf)
 
     async def _answered(self, exchange: Exchange, answer: Answer) -> None:
         """The runtime has answered, and the client may not have its end yet."""
-        if exchange.outcome.done():
+        if exchange.outcome.done() or isinstance(answer, Declined):
             return
         if exchange.source is None or isinstance(exchange.source, buffered.BufferedSource):
             self._pending.end(exchange.request.id)
@@ -348,8 +362,12 @@ def _death(died: WorkerDied) -> tuple[str, str]:
     return "out_of_memory" if died.oom else "worker_died", f"the worker {died.reason}"
 
 
-def _note_answer(exchange: Exchange, answer: Answer) -> None:
+def _note_answer(exchange: Exchange, lease: Lease) -> None:
+    answer = lease.result.result()
     exchange.timeline.mark("runtime_answered")
+    if lease.tunnelled and isinstance(answer, (Response, Declined)):
+        exchange.timeline.frame("socket", "up", 0, "DECLINE" if lease.declined else "DONE", 0)
+        return
     size = len(answer.body) if isinstance(answer, Response) else 0
     exchange.timeline.frame("runtime", "up", 0, type(answer).__name__.upper(), size)
 

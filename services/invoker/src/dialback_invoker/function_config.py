@@ -4,8 +4,9 @@
     runtime = "python"
     launcher = "process"
     entry = "app:app"             default: found by file name and by what the file exports
-    mode = "callback"             buffered, callback
+    mode = "callback"             buffered, callback, tunnel
     callback_socket = "keep"      keep, each
+    event_loop = "auto"           auto (uvloop where the function has it), asyncio, uvloop
     concurrency = 100             default: 10 for handlers that run in threads
     max_workers = 4
     memory_mb = 256
@@ -126,8 +127,9 @@ class FunctionConfig(_Strict):
     runtime: Annotated[Literal["python"], _one_of(["python"], ["node", "web", *_AWS_RUNTIMES])] = "python"
     launcher: Annotated[Literal["process"], _one_of(["process"], ["docker", "lambda"])] = "process"
     entry: Annotated[str, _matching(_entry_problem)] | None = None
-    mode: Annotated[Literal["buffered", "callback"], _one_of(["buffered", "callback"], ["tunnel"])] = "callback"
+    mode: Annotated[Literal["buffered", "callback", "tunnel"], _one_of(["buffered", "callback", "tunnel"])] = "callback"
     callback_socket: Annotated[Literal["keep", "each"], _one_of(["keep", "each"])] = "keep"
+    event_loop: Annotated[Literal["auto", "asyncio", "uvloop"], _one_of(["auto", "asyncio", "uvloop"])] = "auto"
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     max_workers: Annotated[int, Field(ge=1, le=1_000)] = 4
     memory_mb: Annotated[int, Field(ge=32, le=1_048_576)] = 256

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dialback_invoker.runtime_api import FunctionError, Payload
 
@@ -39,7 +39,28 @@ class WorkerDied:
     stderr_tail: str = ""
 
 
-Answer = Response | FunctionError | WorkerDied
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The worker gave the invocation back, or lost it, before anything was done for it."""
+
+
+Answer = Response | FunctionError | WorkerDied | Declined
+
+
+class Tunnel(Protocol):
+    """A worker's own socket to the receiver, which takes invocations as a poll does."""
+
+    def invoke(self, payload: Payload, desk: TunnelDesk) -> bool:
+        """Send it; False when it cannot go this way. `desk` is told what became of it."""
+        ...
+
+
+class TunnelDesk(Protocol):
+    """Who is told of an invocation that went through a tunnel."""
+
+    def response(self, invocation_id: str, body: bytes) -> bool: ...
+
+    def declined(self, invocation_id: str) -> None: ...
 
 
 class Lease:
@@ -47,7 +68,18 @@ class Lease:
     is harmless.
     """
 
-    __slots__ = ("_mark", "answered", "cold", "condemned", "payload", "released", "result", "taken", "worker")
+    __slots__ = (
+        "_mark",
+        "answered",
+        "cold",
+        "condemned",
+        "payload",
+        "released",
+        "result",
+        "taken",
+        "tunnelled",
+        "worker",
+    )
 
     def __init__(self, worker: Worker, mark: Mark, *, cold: bool) -> None:
         self.worker = worker
@@ -57,20 +89,35 @@ class Lease:
         """Never fails; shield it when waiting with a limit."""
         self.payload: Payload | None = None
         self.taken = False
+        self.tunnelled = False
+        """Whether it went over the worker's socket."""
         self.answered = False
         self.released = False
         self.condemned = False
         self._mark = mark
 
-    def hand_over(self, invocation_id: str, payload: bytes, deadline_ms: int, headers: Mapping[str, str]) -> None:
-        """Queues the event for the worker's next poll; mark "payload_handed" follows when one took it. Once per lease.
+    def hand_over(
+        self,
+        invocation_id: str,
+        payload: bytes,
+        deadline_ms: int,
+        headers: Mapping[str, str],
+        tunnel: Tunnel | None = None,
+    ) -> None:
+        """Sends the event through the tunnel, or queues it for the worker's next poll; mark "payload_handed"
+        follows when it was taken. Once per lease.
 
         ``deadline_ms``: Unix milliseconds. ``headers``: further fields of the answer (``lambda-runtime-trace-id``,
         ...).
         """
         assert self.payload is None, "a lease carries one invocation"
         self.payload = Payload(invocation_id, payload, deadline_ms, headers)
-        self.worker.enqueue(self)
+        self.worker.enqueue(self, tunnel)
+
+    @property
+    def declined(self) -> bool:
+        """Whether nothing was done for it, so that another worker may be asked."""
+        return self.result.done() and isinstance(self.result.result(), Declined)
 
     def release(self) -> None:
         """The invocation is over for the platform."""

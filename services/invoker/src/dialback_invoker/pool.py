@@ -110,11 +110,14 @@ class Pool:
         """Slots in use."""
         return sum(worker.in_flight for worker in self.workers)
 
-    def lease_now(self, mark: Mark) -> Lease | None:
-        """A slot of a warm worker, or None when one must be waited for. Raises Overloaded when the pool is retired."""
+    def lease_now(self, mark: Mark, *, least_loaded: bool = False) -> Lease | None:
+        """A slot of a warm worker, or None when one must be waited for. Raises Overloaded when the pool is retired.
+
+        The most recently used worker is taken, so that others become idle; or the one that has least to do.
+        """
         if self._retired:
             raise Overloaded(f"this deployment of {self.spec.function} takes no more requests", code="retired")
-        if not self._waiters and (worker := self._free_worker()) is not None:
+        if not self._waiters and (worker := self._free_worker(least_loaded)) is not None:
             return self._take(worker, mark)
         return None
 
@@ -172,7 +175,10 @@ class Pool:
 
     # choosing
 
-    def _free_worker(self) -> Worker | None:
+    def _free_worker(self, least_loaded: bool = False) -> Worker | None:
+        if least_loaded:
+            free = [worker for worker in self._warm if worker.available]
+            return min(free, key=lambda worker: worker.in_flight, default=None)
         return next((worker for worker in reversed(self._warm) if worker.available), None)
 
     def _take(self, worker: Worker, mark: Mark) -> Lease:

@@ -91,6 +91,7 @@ class Pools:
             memory_mb=config.memory_mb,
             concurrency=concurrency,
             callback_socket=config.callback_socket,
+            event_loop=config.event_loop,
             allow=self._allow(),
         )
         return Pool(

@@ -10,6 +10,7 @@ import asyncio
 from aiohttp import web
 
 from dialback_invoker.bridge_socket import BridgeSocket
+from dialback_invoker.lease import Tunnel
 from dialback_invoker.pending import Entry, PendingTable, Refused
 from dialback_invoker.stream_socket import StreamSocket
 from dialback_invoker.web_socket import WebSocket
@@ -36,6 +37,7 @@ class Receiver:
         self._budget = budget
         self._limits = limits or Limits()
         self._sockets: set[BridgeSocket] = set()
+        self._by_worker: dict[str, BridgeSocket] = {}
         self._server: asyncio.Server | None = None
 
     @property
@@ -53,6 +55,18 @@ class Receiver:
         app.router.add_get(payload.CALLBACK_PATH, self._upgrade)
         return app
 
+    def tunnel(self, worker: str) -> Tunnel | None:
+        """The socket of a worker that has dialled back and still holds it."""
+        return self._by_worker.get(worker)
+
+    def _known(self, socket: BridgeSocket) -> None:
+        self._by_worker[socket.worker] = socket
+
+    def _over(self, socket: BridgeSocket) -> None:
+        self._sockets.discard(socket)
+        if self._by_worker.get(socket.worker) is socket:
+            del self._by_worker[socket.worker]
+
     def drop_worker(self, worker: str) -> None:
         """A worker is dead: nothing of what its sockets still hold will get an end."""
         for socket in [socket for socket in self._sockets if socket.worker == worker]:
@@ -66,7 +80,9 @@ class Receiver:
             socket.close("the receiver stops")
 
     def _stream_socket(self) -> StreamSocket:
-        return StreamSocket(self._pending, self._limits, self._budget, self._sockets.add, self._sockets.discard)
+        socket = StreamSocket(self._pending, self._limits, self._budget, self._sockets.add, self._over)
+        socket.on_known = self._known
+        return socket
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
         if "Origin" in request.headers:
@@ -87,11 +103,12 @@ class Receiver:
         entry.exchange.timeline.mark("dialed_back")
         await response.prepare(request)
         socket = WebSocket(response, entry.worker, self._pending, self._limits, self._budget)
+        socket.on_known = self._known
         self._sockets.add(socket)
         try:
             await socket.run()
         finally:
-            self._sockets.discard(socket)
+            self._over(socket)
         return response
 
 

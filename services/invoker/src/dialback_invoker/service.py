@@ -150,6 +150,7 @@ class InvokerService:
             callback_url=callback_url,
             record=self._record,
             redeem=self._tickets.redeem,
+            tunnel_of=self._receiver.tunnel,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
         )

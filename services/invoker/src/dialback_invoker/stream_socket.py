@@ -65,12 +65,12 @@ class StreamSocket(BridgeSocket, asyncio.Protocol):
         """The bridge is gone: a FIN is not a success."""
         if self._patience is not None:
             self._patience.cancel()
-        self.mux.lost(str(exc) if exc else "the bridge closed its socket")
+        self.lost(str(exc) if exc else "the bridge closed its socket")
         self._on_over(self)
 
     def close(self, why: str) -> None:
         """Give every stream up and hang up."""
-        self.mux.lost(why)
+        self.lost(why)
         if self._transport is not None:
             self._transport.abort()
 

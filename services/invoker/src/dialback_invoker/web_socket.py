@@ -41,14 +41,14 @@ class WebSocket(BridgeSocket):
             log.warning("socket of %s closed: %s", self.worker, why)
             await self._response.close(code=FRAMING_ERROR, message=why.encode()[:100])
         finally:
-            self.mux.lost(self._closing or why)
+            self.lost(self._closing or why)
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
     def close(self, why: str) -> None:
         """Give every stream up and hang up."""
         self._closing = why
-        self.mux.lost(why)
+        self.lost(why)
         self._wake.set()
 
     def _refused(self, code: Refusal) -> None:
@@ -72,6 +72,6 @@ class WebSocket(BridgeSocket):
                 try:
                     await self._response.send_bytes(data)
                 except ConnectionError as error:
-                    self.mux.lost(f"the bridge's socket broke: {error}")
+                    self.lost(f"the bridge's socket broke: {error}")
                     return
                 self.mux.resume()

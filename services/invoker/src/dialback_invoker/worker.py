@@ -21,7 +21,7 @@ from dialback_invoker.launchers.base import (
     WorkerControl,
     WorkerSpec,
 )
-from dialback_invoker.lease import Answer, Lease, Mark, Response, WorkerDied
+from dialback_invoker.lease import Answer, Declined, Lease, Mark, Response, Tunnel, WorkerDied
 from dialback_invoker.runtime_api import FunctionError, Poll
 from dialback_invoker.runtime_http import RuntimeServer
 from dialback_invoker.worker_state import LIVE, SERVING, Event, State, step
@@ -162,12 +162,16 @@ class Worker:
         self._step(Event.LEASED)
         return lease
 
-    def enqueue(self, lease: Lease) -> None:
-        """From Lease.hand_over: the payload waits for a poll."""
+    def enqueue(self, lease: Lease, tunnel: Tunnel | None) -> None:
+        """From Lease.hand_over: the payload goes through the tunnel, or waits for a poll."""
         assert lease.payload is not None
         if lease.answered or lease.released:
             return
         self._by_id[lease.payload.invocation_id] = lease
+        if tunnel is not None and tunnel.invoke(lease.payload, self):
+            lease.tunnelled = True
+            lease.take()
+            return
         self._queue.append(lease)
         self._match()
 
@@ -244,6 +248,11 @@ class Worker:
     def error(self, invocation_id: str, error: FunctionError) -> bool:
         """The failure of an invocation of this worker."""
         return self._answered(invocation_id, error)
+
+    def declined(self, invocation_id: str) -> None:
+        """It gave an invocation back, or lost its socket before it began: it is on its way out and gets no more."""
+        if self._answered(invocation_id, Declined()):
+            self.condemn()
 
     def init_error(self, error: FunctionError) -> None:
         """The function cannot be loaded."""

@@ -252,7 +252,7 @@ class TicketRequest(_Request):
     """A single request in a mode of the asker's choice."""
 
     function: str
-    mode: Literal["buffered", "callback"]
+    mode: Literal["buffered", "callback", "tunnel"]
 
 
 class Ticket(_Answer):
@@ -265,7 +265,7 @@ class RunRequest(_Request):
     """A request that the platform makes to itself, and reports on."""
 
     function: str
-    mode: Literal["buffered", "callback"]
+    mode: Literal["buffered", "callback", "tunnel"]
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: Annotated[str, Field(max_length=LONGEST_PATH, pattern=r"^/[\x21\x22\x24-\x7e]*$")] = "/"
     headers: Annotated[dict[str, str], Field(max_length=64)] = {}

@@ -14,7 +14,7 @@ from dialback_invoker.secrets.environments import Environments
 from dialback_invoker.store.port import Store, Trace
 
 State = Literal["starting", "ready", "draining"]
-Mode = Literal["buffered", "callback"]
+Mode = Literal["buffered", "callback", "tunnel"]
 
 
 @dataclass(frozen=True, slots=True)

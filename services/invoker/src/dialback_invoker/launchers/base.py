@@ -48,6 +48,7 @@ class WorkerSpec:
     memory_mb: int = 256
     concurrency: int = 1
     callback_socket: str = "keep"
+    event_loop: str = "auto"
     allow: tuple[AllowedUrl, ...] = ()
     dial_timeout: float = 5.0
     cancel_grace: float = 0.5

@@ -69,6 +69,7 @@ def configuration(spec: WorkerSpec, control: WorkerControl, runtime_socket: Path
         "kind": spec.kind,
         "concurrency": spec.concurrency,
         "callback_socket": spec.callback_socket,
+        "event_loop": spec.event_loop,
         "allow": [url.as_dict() for url in spec.allow],
         "dial_timeout": spec.dial_timeout,
         "cancel_grace": spec.cancel_grace,
