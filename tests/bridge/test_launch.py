@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dialback_bridge import launch as launch_module
 from dialback_bridge.callback_url import Target
 from dialback_bridge.launch import LaunchError, read_launch
 from dialback_bridge.watchdog import watch
@@ -177,16 +178,20 @@ def test_a_platform_that_dies_takes_the_workers_whole_group_with_it(leader: bool
     process.stdout.close()
 
 
-def test_secrets_of_the_line_become_variables_and_stay_out_of_the_launch() -> None:
+def test_secrets_of_the_line_become_variables_and_stay_out_of_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(launch_module, "seclude", lambda: closed.append(True))
     environ, reading, writing = control(json.dumps({**LINE, "secrets": {"KEY": "hush", "KEPT": "2"}}).encode() + b"\n")
     launch = read_launch(environ)
     assert environ == {"KEPT": "2", "KEY": "hush"}
+    assert closed, "also when nobody had told it to beforehand"
     assert "hush" not in repr(launch)
     os.close(reading)
     os.close(writing)
 
 
-def test_secrets_that_cannot_be_used_are_not_repeated() -> None:
+def test_secrets_that_cannot_be_used_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_module, "seclude", lambda: None)
     environ, reading, writing = control(json.dumps({**LINE, "secrets": "hush"}).encode() + b"\n")
     with pytest.raises(LaunchError) as caught:
         read_launch(environ)
