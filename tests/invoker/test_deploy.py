@@ -32,7 +32,7 @@ from dialback_invoker.errors import (
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.registry import Registry
-from dialback_invoker.secrets.environments import NOTHING, Surroundings
+from dialback_invoker.secrets.book import NOTHING, Surroundings
 from dialback_invoker.store.sqlite import SqliteStore
 
 APP = b"async def app(scope, receive, send): ...\n"

@@ -15,6 +15,7 @@ from conftest import Process
 from dialback.checking.probe import FOLDER
 from dialback.simulators.conditions import Conditions
 from dialback.simulators.proxy import Simulator
+from dialback.testing import TestPlatform
 
 QUICK = ("--chunks", "6")
 
@@ -122,6 +123,19 @@ def test_a_proxy_that_buffers_is_found_with_its_blocks_and_its_place(
     assert (found["verdict"], found["block"]) == ("in blocks", 4096)
     assert found["where"].startswith(f"between {near} and {far}")
     assert [way["verdict"] for way in found["ways"]] == ["in blocks", "streams"]
+
+
+def test_the_probe_is_deployed_for_the_time_of_the_check(spawn: Callable[..., Process]) -> None:
+    with TestPlatform() as platform:
+        reach = {
+            "DIALBACK_CONTROL_URL": platform.control_url,
+            "DIALBACK_CONTROL_TOKEN": platform.control.where.token,
+        }
+        done = spawn("check", platform.url, "--probe", *QUICK, "--json", **reach)
+        assert done.code == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert (found["verdict"], found["ways"][0]["marks"]) == ("streams", 6)
+        assert platform.control.functions().functions == ()
 
 
 def test_compression_on_the_way_is_found(spawn: Callable[..., Process], servers: Servers) -> None:

@@ -24,7 +24,7 @@ from dialback_invoker.logs import LogBook
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
-from dialback_invoker.secrets.environments import NOTHING, Environments, Surroundings
+from dialback_invoker.secrets.book import NOTHING, Surroundings, VariableBook
 from dialback_invoker.secrets.keys import KeyRing
 from dialback_invoker.store.sqlite import SqliteStore
 
@@ -148,8 +148,8 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     recorder, logs = Recorder(store, pause=0, clock=lambda: 100.0), LogBook(store, pause=0)
     recorder.start()
     await logs.start()
-    environments = Environments(store, KeyRing(data.secrets_key))
-    services = Services(platform, deployer, registry, store, recorder, logs, environments)
+    book = VariableBook(store, KeyRing(data.secrets_key))
+    services = Services(platform, deployer, registry, store, recorder, logs, book)
     token = await ControlToken.load(data.control_token, store)
     app = create_app(services, token, hosts=["control.example", "fd00::1"], page=page)
     server = ControlServer(app, "127.0.0.1", 0)

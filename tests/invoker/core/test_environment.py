@@ -136,11 +136,34 @@ async def test_an_import_that_fails_says_why_without_the_secret(node: Node) -> N
     assert VALUE not in answer.text
 
 
+BREAKS = (
+    b"""
+import os
+if os.environ.get("BROKEN"):
+    raise RuntimeError("cannot start with " + os.environ["KEY"])
+"""
+    + TELLS
+)
+
+
+async def test_a_worker_that_cannot_start_is_logged_without_the_secret(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    await set_(node, KEY=VALUE)
+    await node.deploy("f", BREAKS)
+    await set_(node, secret=False, BROKEN="1")
+    answer = await node.http.get("/@f/")
+    assert answer.status_code == 502
+    assert "cannot start with [secret KEY]" in caplog.text
+    trace = await node.trace(answer.headers["x-dialback-id"])
+    assert VALUE not in caplog.text + answer.text + str(trace)
+
+
 async def test_a_secret_that_cannot_be_opened_stops_its_own_function_alone(node: Node) -> None:
     await set_(node, KEY=VALUE)
     await node.deploy("f", TELLS)
     await node.deploy("other", TELLS)
-    node.invoker._environments._ring._keys = [b"k" * 32]
+    node.invoker._variables._ring._keys = [b"k" * 32]
     assert (await node.http.get("/@f/")).status_code == 500
     assert (await node.http.get("/@other/KEY")).status_code == 200
     await set_(node, KEY="set-again")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dialback_invoker.errors import InvalidInput, NotFound, PathProblem, SecretUnreadable
-from dialback_invoker.secrets.environments import Environments, Surroundings, Wanted
+from dialback_invoker.secrets.book import Surroundings, VariableBook, Wanted
 from dialback_invoker.secrets.keys import KeyRing
 from dialback_invoker.secrets.redaction import Redactor
 from dialback_invoker.secrets.variables import MOST_BYTES
@@ -26,10 +26,10 @@ class Place:
         self.changed: list[str] = []
         self._stores: list[SqliteStore] = []
 
-    async def open(self) -> Environments:
+    async def open(self) -> VariableBook:
         store = await SqliteStore.open(self.root / "dialback.db")
         self._stores.append(store)
-        made = Environments(store, KeyRing(self.key), clock=lambda: 5.0)
+        made = VariableBook(store, KeyRing(self.key), clock=lambda: 5.0)
         await made.load()
         made.listen(self.changed.append)
         return made

@@ -77,19 +77,19 @@ class ControlClient:
         body = {"function": function, "mode": mode}
         return self._ask(models.Ticket, "POST", "/v1/tickets", json=body).ticket
 
-    def environment(self, function: str) -> models.Environment:
-        return self._ask(models.Environment, "GET", f"/v1/functions/{quote(function, safe='')}/environment")
+    def variables(self, function: str) -> models.FunctionVariables:
+        return self._ask(models.FunctionVariables, "GET", f"/v1/functions/{quote(function, safe='')}/environment")
 
-    def change_environment(
+    def change_variables(
         self, function: str, put: Mapping[str, NewVariable], remove: Sequence[str]
-    ) -> models.Environment:
+    ) -> models.FunctionVariables:
         """Set and remove variables in one step."""
         body: dict[str, JsonValue] = {
             "put": {name: {"value": given.value, "secret": given.secret} for name, given in put.items()},
             "remove": list(remove),
         }
         path = f"/v1/functions/{quote(function, safe='')}/environment"
-        return self._ask(models.Environment, "PATCH", path, json=body)
+        return self._ask(models.FunctionVariables, "PATCH", path, json=body)
 
     def rotate_secrets(self) -> int:
         """Close every secret with a new key; how many there are."""

@@ -144,7 +144,7 @@ class Variable(Answer):
     overridden: bool = False
 
 
-class Environment(Answer):
+class FunctionVariables(Answer):
     name: str
     deployed: bool = True
     variables: tuple[Variable, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from dialback.control_models import Environment, Variable
+from dialback.control_models import FunctionVariables, Variable
 from dialback.function_view import table
 from dialback.terminal import QUIET, age, safe
 
@@ -15,7 +15,7 @@ KINDS = {"plain": "set", "secret": "secret", "file": "dialback.toml"}
 LONGEST_SHOWN = 60
 
 
-def environment_view(found: Environment) -> RenderableType:
+def environment_view(found: FunctionVariables) -> RenderableType:
     """Name, value, where it comes from, when it was set."""
     if not found.variables:
         return Text(f"{safe(found.name)} has no variables: dialback env set {safe(found.name)} KEY=VALUE", QUIET)
@@ -31,7 +31,7 @@ def environment_view(found: Environment) -> RenderableType:
     return made
 
 
-def changed_view(found: Environment, keys: Sequence[str], what: str) -> Text:
+def changed_view(found: FunctionVariables, keys: Sequence[str], what: str) -> Text:
     """What happened, and what follows."""
     name = safe(found.name)
     text = Text(f"{what} {', '.join(safe(key) for key in keys)} of {name}")

@@ -8,7 +8,7 @@ from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerS
 from dialback_invoker.names import name_key
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.pool import Pool
-from dialback_invoker.secrets.environments import Surroundings
+from dialback_invoker.secrets.book import Surroundings
 from dialback_invoker.worker import Worker
 
 

@@ -33,7 +33,7 @@ from dialback_invoker.pools import Pools
 from dialback_invoker.receiver import Receiver
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
-from dialback_invoker.secrets.environments import Environments
+from dialback_invoker.secrets.book import VariableBook
 from dialback_invoker.secrets.keys import KeyRing
 from dialback_invoker.settings import InvokerSettings, TcpAddress
 from dialback_invoker.store.sqlite import SqliteStore
@@ -114,8 +114,8 @@ class InvokerService:
         await self._logs.start()
         self._undo += [self._recorder.close, self._logs.close]
 
-        self._environments = Environments(store, KeyRing(self.data.secrets_key))
-        await self._environments.load()
+        self._variables = VariableBook(store, KeyRing(self.data.secrets_key))
+        await self._variables.load()
 
         await self._start_data_path(launcher)
         await self._start_control(store)
@@ -134,14 +134,14 @@ class InvokerService:
             lambda: allow,
             on_log=self._on_log,
             on_change=self._on_worker,
-            surroundings=self._environments.of,
+            surroundings=self._variables.of,
         )
-        self._environments.listen(self._pools.renew)
+        self._variables.listen(self._pools.renew)
         self.registry.listen(
             on_activate=lambda old, _: self._pools.retire(old) if old is not None else None,
             on_remove=self._pools.retire,
         )
-        self.registry.listen(on_remove=self._environments.forget)
+        self.registry.listen(on_remove=self._variables.forget)
         self.dispatch = Dispatch(
             self.registry,
             self._pools.of,
@@ -153,6 +153,7 @@ class InvokerService:
             tunnel_of=self._receiver.tunnel,
             default=settings.default,
             queue_seconds=settings.queue_seconds,
+            redact=self._variables.redact,
         )
         self.link = LinkServer(self.dispatch.open, key=self._link_key(), budget=self._budget)
         self._undo.append(self.link.close)
@@ -197,7 +198,7 @@ class InvokerService:
             store=store,
             registry=self.registry,
             inspector=BridgeInspector(),
-            surroundings=self._environments.of,
+            surroundings=self._variables.of,
         )
         await deployer.load()
         token = await ControlToken.load(self.data.control_token, store)
@@ -209,7 +210,7 @@ class InvokerService:
             data_dir=str(self.data.root),
             public_url=lambda: self.public_url or self.link.advertised,
         )
-        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs, self._environments)
+        services = Services(self.view, deployer, self.registry, store, self._recorder, self._logs, self._variables)
         control = self.settings.control
         server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
         port = await server.start()
@@ -287,7 +288,7 @@ class InvokerService:
     def _on_log(self, line: LogLine) -> None:
         self._logs.append(
             line.function,
-            self._environments.redact(line.function, redact(line.line)),
+            self._variables.redact(line.function, redact(line.line)),
             worker=line.worker,
             invocation=line.invocation,
             stream=line.stream,
@@ -296,7 +297,7 @@ class InvokerService:
 
     def _record(self, invocation: Invocation) -> None:
         if invocation.outcome is not None and invocation.outcome.detail:
-            detail = self._environments.redact(invocation.function, invocation.outcome.detail)
+            detail = self._variables.redact(invocation.function, invocation.outcome.detail)
             invocation.outcome = replace(invocation.outcome, detail=detail)
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._tickets.ended(invocation)

@@ -45,7 +45,7 @@ def set_(
     check_name(name)
     put = given(variables, secret)
     with connect(context) as client:
-        found = client.change_environment(name, put, ())
+        found = client.change_variables(name, put, ())
     if json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -73,7 +73,7 @@ def ls(
 
     check_name(name)
     with connect(context) as client:
-        found = client.environment(name)
+        found = client.variables(name)
     if json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -100,7 +100,7 @@ def rm(
     check_name(name)
     keys = tuple(dict.fromkeys(variables))
     with connect(context) as client:
-        found = client.change_environment(name, {}, keys)
+        found = client.change_variables(name, {}, keys)
     if json:
         print_json(found.model_dump(mode="json"))
     else:

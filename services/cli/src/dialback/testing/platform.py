@@ -111,7 +111,7 @@ class TestPlatform:
     def set_env(self, name: str, *, secret: bool = False, **variables: str) -> None:
         """Set variables of a function, which need not be deployed yet."""
         put = {key: NewVariable(value, secret) for key, value in variables.items()}
-        self.control.change_environment(name, put, ())
+        self.control.change_variables(name, put, ())
 
     def remove(self, name: str) -> None:
         """Remove a function."""

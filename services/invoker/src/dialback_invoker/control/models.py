@@ -215,7 +215,7 @@ class NewVariable(_Request):
     secret: bool = False
 
 
-class EnvironmentChange(_Request):
+class VariablesChange(_Request):
     """What is to be set and removed, in one step."""
 
     put: Annotated[dict[str, NewVariable], Field(max_length=256)] = {}
@@ -232,7 +232,7 @@ class Variable(_Answer):
     overridden: Annotated[bool, Field(description="a variable that was set has its place")] = False
 
 
-class Environment(_Answer):
+class FunctionVariables(_Answer):
     """A function's variables, by name."""
 
     name: str

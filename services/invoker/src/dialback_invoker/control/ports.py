@@ -10,7 +10,7 @@ from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.logs import LogBook
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
-from dialback_invoker.secrets.environments import Environments
+from dialback_invoker.secrets.book import VariableBook
 from dialback_invoker.store.port import Store, Trace
 
 State = Literal["starting", "ready", "draining"]
@@ -115,4 +115,4 @@ class Services:
     store: Store
     recorder: Recorder
     logs: LogBook
-    environments: Environments
+    variables: VariableBook

@@ -26,7 +26,7 @@ from dialback_invoker.function_config import FunctionConfig, load_config
 from dialback_invoker.names import check_name, name_key
 from dialback_invoker.paths import DataFolder, from_os_error
 from dialback_invoker.registry import Registry
-from dialback_invoker.secrets.environments import Surroundings
+from dialback_invoker.secrets.book import Surroundings
 from dialback_invoker.store.port import Store
 
 _log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 from dialback_invoker.errors import EntryError, InspectTimeout, LaunchFailed
 from dialback_invoker.function_config import FunctionConfig
-from dialback_invoker.secrets.environments import NOTHING, Surroundings
+from dialback_invoker.secrets.book import NOTHING, Surroundings
 from dialback_invoker.secrets.redaction import Redactor
 
 _MOST_OUTPUT: Final = 65_536  # bytes kept of each stream; the end, for the answer stands there

@@ -43,7 +43,7 @@ class Wanted:
     secret: bool = False
 
 
-class Environments:
+class VariableBook:
     """Every function's variables. All calls come on the event loop's thread."""
 
     def __init__(self, store: Store, ring: KeyRing, clock: Callable[[], float] = time.time) -> None:
