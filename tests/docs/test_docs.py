@@ -109,7 +109,11 @@ def commands_in(document: str) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/operating.md", "docs/writing-functions.md", "docs/how-it-works.md"]
+    "document",
+    [
+        "README.md",
+        *(f"docs/{name}.md" for name in ("operating", "writing-functions", "how-it-works", "environment", "testing")),
+    ],
 )
 def test_every_command_that_is_shown_exists_with_its_flags(document: str) -> None:
     later = {"dev"} if document == "README.md" else set()

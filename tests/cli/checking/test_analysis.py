@@ -235,3 +235,13 @@ def test_options_that_cannot_be_are_refused(values: dict[str, Any], message: str
     usual: dict[str, Any] = {"gap": "100ms", "kind": "text/plain", "headers": ["a: b"], "longest": "30s"}
     with pytest.raises(UsageProblem, match=message):
         wanted_of(chunks=10, verify=True, **(usual | values))
+
+
+def test_bursts_that_no_buffer_explains_are_looked_at_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = [0.3] * 3 + [0.6] * 3 + [0.9] * 3 + [1.2]
+    for then, verdict in ((STEADY, Verdict.STREAMS), (busy, Verdict.BLOCKS)):
+        answers = [probed(busy, size=900), probed(then, size=900)]
+        monkeypatch.setattr(course, "observe", lambda *_, answers=answers: answers.pop(0))
+        check = course.Check(course.Wanted(), None, lambda _: None)
+        assert check.run(f"http://x/@{course.PROBE}/", None).way.finding.verdict is verdict
+        assert answers == []

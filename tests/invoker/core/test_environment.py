@@ -128,6 +128,46 @@ async def test_a_secret_is_not_in_proc_nor_on_the_disk_nor_in_what_the_platform_
         assert path.is_symlink() or not path.is_file() or VALUE.encode() not in path.read_bytes(), path
 
 
+SNOOPS = b"""
+import os
+from urllib.parse import parse_qs
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    wanted = parse_qs(scope["query_string"].decode())["backwards"][0][::-1].encode()
+    found, looked = [], 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for name in ("environ", "cmdline"):
+            try:
+                with open(f"/proc/{pid}/{name}", "rb") as file:
+                    content = file.read()
+            except OSError:
+                continue
+            looked += 1
+            if wanted in content:
+                found.append(f"{pid}/{name}")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{looked > 5} {found}".encode()})
+"""
+
+
+async def test_another_function_finds_no_secret_in_proc(node: Node) -> None:
+    await set_(node, KEY=VALUE)
+    await node.deploy("f", TELLS)
+    await node.deploy("snoop", SNOOPS)
+    client = await node.client()
+    client.get("/@f/wait")
+    await client.until(VALUE.encode())
+    assert (await node.http.get(f"/@snoop/?backwards={VALUE[::-1]}")).text == "True []"
+    plain = "a-plain-value-1"
+    await set_(node, "g", secret=False, PLAIN=plain)
+    await node.deploy("g", TELLS)
+    await node.http.get("/@g/")
+    if os.getuid() == 0:
+        assert "environ" in (await node.http.get(f"/@snoop/?backwards={plain[::-1]}")).text, "it can find things"
+
+
 async def test_an_import_that_fails_says_why_without_the_secret(node: Node) -> None:
     await set_(node, KEY=VALUE)
     answer = await node.try_deploy("f", REFUSES)

@@ -77,6 +77,11 @@ class Check:
         if seen.header(PROBE_HEADER) and not _is_probe(url):
             seen = self._observe(label, asked)
         finding = analyse(seen)
+        if finding.verdict is Verdict.BLOCKS and finding.block is None:
+            # Bursts that no buffer explains may be a busy machine's: what is really there is there again.
+            again = self._observe(label, seen.url)
+            if analyse(again).good:
+                seen, finding = again, analyse(again)
         if finding.verdict is Verdict.BUFFERED and seen.header(PROBE_HEADER):
             more = analyse(self._observe(label, with_query(asked, SEARCH)))
             if more.verdict is Verdict.BLOCKS:
