@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from fake_platform import FakePlatform
 
 from conftest import COMMAND, Run
 from dialback.help_texts import EXAMPLES
@@ -77,6 +78,17 @@ def test_zsh_and_fish_are_told_commands_with_what_they_do() -> None:
     assert '"compare":' in complete("zsh", "dialback c")
     assert "compare" in complete("fish", "dialback c", _TYPER_COMPLETE_FISH_ACTION="get-args")
     assert "openai-chat" in complete("zsh", "dialback init --template open")
+
+
+def test_functions_of_the_running_platform_are_completed(reachable: FakePlatform) -> None:
+    for words in ("dialback logs c", "dialback invoke ", "dialback env set ch"):
+        assert complete("fish", words, _TYPER_COMPLETE_FISH_ACTION="get-args").split() == ["chat"], words
+    assert "chat" not in complete("fish", "dialback logs x", _TYPER_COMPLETE_FISH_ACTION="get-args")
+
+
+def test_without_a_platform_nothing_is_completed_and_nothing_is_said() -> None:
+    said = complete("fish", "dialback logs c", _TYPER_COMPLETE_FISH_ACTION="get-args")
+    assert said.strip() == ""
 
 
 SCRIPTS = {

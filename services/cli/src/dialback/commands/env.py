@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from dialback.completing import function_names
 from dialback.options import Command, Config, Control, DataDir, Group, Json, Token
 
 env = typer.Typer(cls=Group, help="Set, list and remove the environment variables of a function.")
-Name = Annotated[str, typer.Argument(metavar="N", help="The function; it need not be deployed yet.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="N", help="The function; it need not be deployed yet.", autocompletion=function_names),
+]
 
 
 @env.command("set", cls=Command)
