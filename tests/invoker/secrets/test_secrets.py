@@ -1,6 +1,7 @@
 """Variables of functions: what is accepted, how secrets lie on the disk, and who is told of a change."""
 
 import base64
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from dialback_invoker.secrets.book import Surroundings, VariableBook, Wanted
 from dialback_invoker.secrets.keys import KeyRing
 from dialback_invoker.secrets.redaction import Redactor
 from dialback_invoker.secrets.variables import MOST_BYTES
+from dialback_invoker.store.schema import MIGRATIONS, migrate
 from dialback_invoker.store.sqlite import SqliteStore
 
 VALUE = "sk-live-7f3a9c51"
@@ -234,3 +236,15 @@ def test_the_values_of_secrets_are_taken_out_of_output() -> None:
     assert redactor(f"key={VALUE}, then sk-live-new") == "key=[secret KEY], then [secret KEY]"
     assert redactor("  abcdefgh  ") == "  [secret PEM]  "
     assert redactor("yes, of course") == "yes, of course", "short values stand in innocent text"
+
+
+async def test_a_database_from_before_there_were_variables_is_brought_up_to_date(place: Place) -> None:
+    before = next(n for n, step in enumerate(MIGRATIONS) if any("TABLE variables" in text for text in step))
+    raw = sqlite3.connect(place.root / "dialback.db", isolation_level=None)
+    migrate(raw, place.root / "dialback.db", MIGRATIONS[:before])
+    raw.execute("INSERT INTO settings (key, value) VALUES ('kept', 'yes')")
+    raw.close()
+    environments = await place.open()
+    await environments.change("chat", {"KEY": Wanted(VALUE, True)}, [])
+    assert (await place.open()).of("chat").secrets == {"KEY": VALUE}
+    assert await place._stores[0].setting("kept") == "yes"
