@@ -116,6 +116,7 @@ def commands_in(document: str) -> Iterator[list[str]]:
     [
         "README.md",
         *(f"docs/{name}.md" for name in ("dev", "operating", "observability", "writing-functions", "how-it-works")),
+        *(f"docs/{name}.md" for name in ("environment", "testing")),
     ],
 )
 def test_every_command_that_is_shown_exists_with_its_flags(document: str) -> None:

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from dialback.address import Address, TcpAddress, UnixAddress, parse_address
 from dialback.errors import UsageProblem
 from dialback.names import check_name, did_you_mean
+from dialback.simulators import units
+from dialback.simulators.conditions import drop
 
 T = TypeVar("T")
 Parser = Callable[[object, Path], T]
@@ -232,6 +234,10 @@ DRAIN_DELAY = Key("drain_delay", seconds, 0.0)
 ACCESS_LOG = Key("access_log", boolean, True)
 LOG_FORMAT = Key("log_format", log_format, LOG_AUTO)
 METRICS: Key[TcpAddress | None] = Key("metrics", optional(tcp_address), None)
+SLOW_CLIENT = Key("slow_client", optional(units.rate), None)
+LATENCY = Key("latency", optional(units.duration), None)
+DROP_AFTER = Key("drop_after", optional(drop), None)
+BUFFERING_PROXY = Key("buffering_proxy", boolean, False)
 
 KNOWN = tuple(
     key.name
@@ -239,6 +245,7 @@ KNOWN = tuple(
         *(HOST, PORT, CONTROL_HOST, CONTROL_PORT, PUBLIC_URL, DATA_DIR, LAUNCHER, DEFAULT, RECEIVER, RECEIVER_URL),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
         *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, LOG_FORMAT, METRICS),
+        *(SLOW_CLIENT, LATENCY, DROP_AFTER, BUFFERING_PROXY),
         *(KEEP_DEPLOYMENTS, BUILD_TIMEOUT, BUILD_LIMIT),
     )
 )

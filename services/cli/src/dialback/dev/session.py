@@ -38,6 +38,7 @@ from dialback.platform import edge_started, invoker_settings, started
 from dialback.ready import Ready, addresses
 from dialback.report import report
 from dialback.settings import Queue, Settings
+from dialback.simulators.in_front import in_front
 from dialback.terminal import ACCENT, QUIET, milliseconds, safe
 from dialback.whereabouts import Running, Whereabouts, remove_running, write_running
 from dialback_edge.hooks import Hooks
@@ -134,9 +135,10 @@ class DevSession:
         upstream = DevUpstream(MemoryLink(invoker), OwnPaths(state), state, log)
         reloading = Reloading(lambda: state.version, self._blocked)
         hooks = Hooks(ErrorPages(state), reloading, PREFIX.encode()) if options.reload else Hooks(ErrorPages(state))
-        edge = EdgeService(settings.edge, upstream, log.served, hooks=hooks)
+        own, expose = await stack.enter_async_context(in_front(settings))
+        edge = EdgeService(own, upstream, log.served, hooks=hooks)
         stack.push_async_callback(edge.stop)
-        host, port = await edge_started(edge)
+        host, port = await expose(await edge_started(edge))
         public_url = invoker.public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
         ready = Ready(public_url=public_url, control_url=invoker.control_url, control_token=invoker.control_token)
         write_running(settings.data_dir, Running(ready.control_url, ready.public_url, os.getpid()))
@@ -197,6 +199,8 @@ class DevSession:
         if debug_port := self._options.debug_port:
             text.append(f"\n  debugpy at 127.0.0.1:{debug_port}; in VS Code's launch.json: ", QUIET)
             text.append(launch_json(debug_port), QUIET)
+        for line in self._settings.conditions.lines():
+            text.append(f"\n  SIMULATING {line}", "yellow")
         text.append("\n  time-outs are off; saved changes run at once; Ctrl-C stops\n", QUIET)
         event = {
             "event": "ready",
@@ -205,6 +209,7 @@ class DevSession:
             "control_url": ready.control_url,
             "page_url": ready.page_url,
             "data_dir": str(self._settings.data_dir),
+            **({"simulating": list(simulating)} if (simulating := self._settings.conditions.lines()) else {}),
         }
         self._screen.show(text, event)
 
