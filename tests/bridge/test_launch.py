@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dialback_bridge import launch as launch_module
 from dialback_bridge.callback_url import Target
 from dialback_bridge.launch import LaunchError, read_launch
 from dialback_bridge.watchdog import watch
@@ -175,3 +176,50 @@ def test_a_platform_that_dies_takes_the_workers_whole_group_with_it(leader: bool
     assert process.wait(BOUND) == (-9 if leader else 1)
     assert process.stdout.read() == b"", "its child held the pipe, and is gone too"
     process.stdout.close()
+
+
+def test_secrets_of_the_line_become_variables_and_stay_out_of_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(launch_module, "seclude", lambda: closed.append(True))
+    environ, reading, writing = control(json.dumps({**LINE, "secrets": {"KEY": "hush", "KEPT": "2"}}).encode() + b"\n")
+    launch = read_launch(environ)
+    assert environ == {"KEPT": "2", "KEY": "hush"}
+    assert closed, "also when nobody had told it to beforehand"
+    assert "hush" not in repr(launch)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_secrets_that_cannot_be_used_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_module, "seclude", lambda: None)
+    environ, reading, writing = control(json.dumps({**LINE, "secrets": "hush"}).encode() + b"\n")
+    with pytest.raises(LaunchError) as caught:
+        read_launch(environ)
+    assert "hush" not in str(caught.value)
+    os.close(reading)
+    os.close(writing)
+
+
+def worker_says(code: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run([sys.executable, "-c", code], input=stdin, capture_output=True, timeout=BOUND, check=False)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has it")
+def test_a_process_that_is_told_to_closes_itself_before_it_reads_secrets() -> None:
+    done = worker_says(
+        "import ctypes, os\n"
+        "from dialback_bridge import launch\n"
+        "launch._read_line = lambda fd: b'%d' % ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
+        "launch._from_line = lambda line, *rest: line\n"
+        "said = {'DIALBACK_CONTROL_FD': '0', 'DIALBACK_CLOSED': '1'}\n"
+        "print(launch.read_launch({'DIALBACK_CONTROL_FD': '0'}), launch.read_launch(said), said)\n"
+    )
+    assert done.stdout == b"b'1' b'0' {}\n", done.stderr
+
+
+def test_secrets_for_an_inspection_are_the_first_line() -> None:
+    code = "from dialback_bridge.launch import read_secrets; print(read_secrets(0))"
+    assert worker_says(code, b'{"KEY": "v"}\nmore').stdout == b"{'KEY': 'v'}\n"
+    failed = worker_says(code, b'["hush"]\n')
+    assert b"the line of secrets cannot be used" in failed.stderr
+    assert b"hush" not in failed.stderr

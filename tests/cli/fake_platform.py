@@ -137,6 +137,8 @@ class FakePlatform:
     replay: list[tuple[str, dict[str, Any]]] | None = None
     """The events of a replay; None: it is refused."""
     replays: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    environment: dict[str, Any] = field(default_factory=dict)
 
     def start(self) -> None:
         started = threading.Event()
@@ -193,6 +195,8 @@ class FakePlatform:
         app.router.add_post("/v1/functions/{name}/rollback", self._rollback)
         app.router.add_get("/v1/functions/{name}", self._one_function)
         app.router.add_get("/v1/functions/{name}/logs", self._logs)
+        app.router.add_route("*", "/v1/functions/{name}/environment", self._environment)
+        app.router.add_post("/v1/secrets/rotate", self._rotate)
         app.router.add_get("/v1/workers", self._workers)
         app.router.add_get("/v1/invocations", self._invocations)
         app.router.add_get("/v1/invocations/{id}", self._trace)
@@ -254,6 +258,14 @@ class FakePlatform:
         if "follow" in request.query:
             await self._until_left()
         return response
+
+    async def _environment(self, request: web.Request) -> web.Response:
+        if request.method == "PATCH":
+            self.changes.append(await request.json())
+        return web.json_response(self.environment | {"name": request.match_info["name"]})
+
+    async def _rotate(self, _: web.Request) -> web.Response:
+        return web.json_response({"secrets": 2})
 
     async def _workers(self, _: web.Request) -> web.Response:
         worker = {"id": "w_1", "function": "chat", "deployment": "d1", "state": "busy", "pid": 4242, "in_flight": 2}

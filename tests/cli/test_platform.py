@@ -289,3 +289,15 @@ async def test_services_of_their_own_tell_their_own_metrics(settings: Configure)
         assert "dialback_workers" not in edges
         assert "dialback_build_info" in invokers
         assert "dialback_http" not in invokers
+
+
+async def test_a_simulator_stands_between_the_clients_and_the_edge_and_says_so(settings: Configure) -> None:
+    simulated = settings(buffering_proxy="true", latency="1ms")
+    async with running(run_platform, simulated) as platform:
+        await platform.deploy()
+        assert len(platform.ready.simulating) == 2
+        answer = await get(f"{platform.ready.public_url}/@slow/")
+        assert answer.text == "begun ended"
+        assert answer.headers["connection"] == "close"
+        platform.signal()
+        assert await platform.code() == 0

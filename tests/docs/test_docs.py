@@ -118,7 +118,16 @@ def commands_in(document: str) -> Iterator[list[str]]:
         "README.md",
         *(
             f"docs/{name}.md"
-            for name in ("dev", "docker", "operating", "observability", "writing-functions", "how-it-works")
+            for name in (
+                "dev",
+                "docker",
+                "operating",
+                "observability",
+                "writing-functions",
+                "how-it-works",
+                "environment",
+                "testing",
+            )
         ),
     ],
 )

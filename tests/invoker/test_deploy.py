@@ -34,6 +34,7 @@ from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import WorkerPython
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.book import NOTHING, Surroundings
 from dialback_invoker.store.sqlite import SqliteStore
 
 APP = b"async def app(scope, receive, send): ...\n"
@@ -48,7 +49,13 @@ class FakeInspector:
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
 
-    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
+    async def inspect(
+        self,
+        folder: Path,
+        config: FunctionConfig,
+        python: WorkerPython | None = None,
+        surroundings: Surroundings = NOTHING,
+    ) -> Inspected:
         self.seen.append(folder)
         (folder / "written-by-the-function").write_text("x")
         self.entered.set()

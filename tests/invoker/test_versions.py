@@ -18,6 +18,7 @@ from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import WorkerPython
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.book import NOTHING, Surroundings
 from dialback_invoker.store.port import Retention
 from dialback_invoker.store.sqlite import SqliteStore
 
@@ -72,7 +73,13 @@ class FakeInspector:
         self.pythons: list[WorkerPython | None] = []
         self.error: DialbackError | None = None
 
-    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
+    async def inspect(
+        self,
+        folder: Path,
+        config: FunctionConfig,
+        python: WorkerPython | None = None,
+        surroundings: Surroundings = NOTHING,
+    ) -> Inspected:
         self.pythons.append(python)
         if self.error is not None:
             raise self.error

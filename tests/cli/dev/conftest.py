@@ -38,13 +38,13 @@ def signals() -> Iterator[None]:
 class Dev:
     """One session and what it said."""
 
-    def __init__(self, source: Path, data: Path, **options: Any) -> None:
+    def __init__(self, source: Path, data: Path, flags: Mapping[str, str] | None = None, **options: Any) -> None:
         self.source = source
         self.events: list[dict[str, Any]] = []
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._rest = b""
-        settings = resolve({"port": "0", "control_port": "0", "data_dir": str(data)}, {}, data)
+        settings = resolve({"port": "0", "control_port": "0", "data_dir": str(data), **(flags or {})}, {}, data)
         made = DevOptions(source, options.pop("name", "fn"), events=True, **options)
         self.settings = dev_settings(settings, made, False)
         self.session = DevSession(self.settings, made, self._take)

@@ -15,6 +15,8 @@ import pytest
 from dialback.dev.options import DevOptions, dev_settings
 from dialback.dev.session import DevSession
 from dialback.settings import resolve
+from dialback_invoker import service
+from dialback_invoker.launchers.spares import Spares
 
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
 
@@ -314,3 +316,77 @@ async def test_a_stop_does_not_wait_for_code_that_hangs_while_it_is_imported(dev
     begun = asyncio.get_running_loop().time()
     assert await session.stop() == 0
     assert asyncio.get_running_loop().time() - begun < 10
+
+
+KEYED = """
+import ctypes, os
+
+KEY = os.environ["KEY"]
+DUMPABLE = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    print("the key is", KEY)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{KEY} {DUMPABLE} VERSION".encode()})
+    if scope["path"] == "/wait":
+        await receive()
+        await receive()
+"""
+
+
+async def set_key(session: Any, value: str) -> None:
+    ready = session.events[0]
+    token = ready["page_url"].partition("#token=")[2]
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {token}"}) as control:
+        url = f"{ready['control_url']}/v1/functions/fn/environment"
+        answer = await control.patch(url, json={"put": {"KEY": {"value": value, "secret": True}}})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_secrets_reach_inspections_and_workers_and_a_change_the_next_request(
+    dev: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Spares] = []
+
+    class Kept(Spares):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr(service, "Spares", Kept)
+    session = await dev({"app.py": version(KEYED, "one")}, "broken")
+    await set_key(session, "first-value")
+    await session.save({"app.py": version(KEYED, "two")})
+    assert (await session.http.get("/")).text == "first-value 0 two", "0: its entry in /proc is closed"
+    assert await asyncio.to_thread(made[0].ready, 20.0)
+    await session.save({"app.py": version(KEYED, "three")})
+    assert (await session.http.get("/")).text == "first-value 0 three"
+    await session.until("log", line="the key is [secret KEY]")
+    for value in ("second-value", "third-value"):
+        await set_key(session, value)
+        texts = [answer.text for answer in await asyncio.gather(*(session.http.get("/") for _ in range(5)))]
+        assert texts == [f"{value} 0 three"] * 5
+    assert "value" not in json.dumps([event for event in session.events if event["event"] == "log"])
+    await session.save({"app.py": version(KEYED, "four")})
+    assert (await session.http.get("/")).text == "third-value 0 four"
+
+
+async def test_a_variable_that_changes_while_a_version_starts_is_there_with_the_next_request(dev: Any) -> None:
+    session = await dev(
+        {"app.py": "import time\ntime.sleep(0.5)\nimport os\nos.environ.setdefault('KEY', '-')" + KEYED}
+    )
+    session.source.joinpath("app.py").write_text(version(session.source.joinpath("app.py").read_text(), "next"))
+    seen = len(session.events)
+    await set_key(session, "first-value")
+    await session.until("running", seen)
+    assert (await session.http.get("/")).text == "first-value 0 next"
+
+
+async def test_a_simulator_stands_in_front_of_a_session_too(dev: Any) -> None:
+    session = await dev({"app.py": version(HELLO, "one")}, flags={"buffering_proxy": "true"})
+    assert len(session.events[0]["simulating"]) == 1
+    answer = await session.http.get("/")
+    assert "one" in answer.text
+    assert answer.headers["connection"] == "close"

@@ -26,6 +26,8 @@ from dialback_invoker.logs import LogBook
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.book import NOTHING, Surroundings, VariableBook
+from dialback_invoker.secrets.keys import KeyRing
 from dialback_invoker.store.sqlite import SqliteStore
 from dialback_invoker.watchers import Watchers
 
@@ -108,7 +110,13 @@ class Platform:
 
 
 class Inspector:
-    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
+    async def inspect(
+        self,
+        folder: Path,
+        config: FunctionConfig,
+        python: WorkerPython | None = None,
+        surroundings: Surroundings = NOTHING,
+    ) -> Inspected:
         return Inspected("asgi", config.entry or "app:app")
 
 
@@ -158,7 +166,8 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     await logs.start()
     watchers = Watchers(most=3)
     logs.listen(watchers.line)
-    services = Services(platform, deployer, registry, store, recorder, logs, watchers)
+    book = VariableBook(store, KeyRing(data.secrets_key))
+    services = Services(platform, deployer, registry, store, recorder, logs, watchers, book)
     token = await ControlToken.load(data.control_token, store)
     app = create_app(services, token, hosts=["control.example", "fd00::1"], page=page)
     server = ControlServer(app, "127.0.0.1", 0)

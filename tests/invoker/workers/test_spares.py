@@ -16,11 +16,13 @@ import pytest
 
 from dialback_invoker.deploy.inspect import BridgeInspector
 from dialback_invoker.deploy.spare_inspection import begin
+from dialback_invoker.errors import EntryError
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers import spares as module
 from dialback_invoker.launchers.imports import imports_of
 from dialback_invoker.launchers.spares import Spares
 from dialback_invoker.launchers.start import start
+from dialback_invoker.secrets.book import Surroundings
 
 INSPECT = (sys.executable, "-P", "-m", "dialback_bridge", "inspect", "--dir", ".")
 APP = """
@@ -195,6 +197,27 @@ async def test_an_inspection_that_nobody_wants_any_more_leaves_no_process(folder
     with pytest.raises(asyncio.CancelledError):
         await task
     assert started[0].poll() is not None
+
+
+async def test_an_inspection_by_a_spare_has_the_secrets_even_where_they_fill_the_pipe(
+    spares: Spares, folder: Path
+) -> None:
+    async def through(*command: str, **more: Any) -> Any:
+        return await begin(spares, *command, **more)
+
+    inspector = BridgeInspector(20.0, begin=through)
+    surroundings = Surroundings(plain={"SIZE": "20000"}, secrets={"KEY": "\x01" * 20_000})
+    (folder / "app.py").write_text(
+        "import os\nassert len(os.environ['KEY']) == int(os.environ['SIZE'])\ndef handler(event, context): pass\n"
+    )
+    for _ in range(2):
+        found = await inspector.inspect(folder, FunctionConfig(), surroundings=surroundings)
+        assert found.entry == "app:handler"
+        assert await asyncio.to_thread(spares.ready, 20.0)
+    (folder / "app.py").write_text("import os\nraise ValueError(os.environ['KEY'])\n")
+    told = Surroundings(secrets={"KEY": "sk-live-7f3a"})
+    with pytest.raises(EntryError, match=r"ValueError: \[secret KEY\]"):
+        await inspector.inspect(folder, FunctionConfig(), surroundings=told)
 
 
 def test_imports_are_read_without_running_anything(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     inspect.add_argument("--entry", help="the entry, where it cannot be found by its name")
     inspect.add_argument("--bytecode", action="store_true", help="let what is imported keep its compiled form")
     inspect.add_argument("--watch-stdin", action="store_true", help="end at once when standard input ends")
+    inspect.add_argument("--secrets", action="store_true", help="standard input begins with a line of JSON: variables")
     spare = commands.add_parser("spare", help="wait to be told which of the two to be")
     spare.add_argument("--fd", type=int, required=True, help="the socket on which that is told")
     spare.add_argument("modules", nargs="*", help="what the function will import")
@@ -37,6 +38,10 @@ def main(arguments: list[str]) -> int:
 
         return main(wait(options.fd, options.modules))
     if options.command == "inspect":
+        if options.secrets:
+            from .launch import read_secrets
+
+            os.environ.update(read_secrets(0))
         if options.watch_stdin:
             from .watchdog import watch
 

@@ -3,6 +3,11 @@
 The launcher names two descriptors in the environment, and they are taken out of it before user code runs:
 `DIALBACK_CONTROL_FD` gives the configuration and then stays open, because its end means that the platform died
 (`watchdog`); `DIALBACK_LOG_FD` takes captured output (`log_capture`).
+
+Secrets of the function stand in that line too. They become environment variables of this process after it has
+started, so that `/proc/PID/environ`, which shows what a process was started with, does not have them;
+`DIALBACK_CLOSED` says that there are some, and then the process closes its entry in `/proc` before it reads them
+(`seclusion`).
 """
 
 from __future__ import annotations
@@ -15,9 +20,11 @@ from typing import Any
 
 from .callback_url import Target, parse_target
 from .event_loop import CHOICES
+from .seclusion import seclude
 
 CONTROL_VARIABLE = "DIALBACK_CONTROL_FD"
 LOG_VARIABLE = "DIALBACK_LOG_FD"
+CLOSED_VARIABLE = "DIALBACK_CLOSED"
 RUNTIME_VARIABLE = "AWS_LAMBDA_RUNTIME_API"
 VERSION = 1
 
@@ -54,18 +61,29 @@ class Launch:
 def read_launch(environ: MutableMapping[str, str] | None = None) -> Launch:
     """The configuration of this process. Raises LaunchError.
 
-    Takes the two variables out of `environ` (default: `os.environ`) and keeps child processes from inheriting the
+    Takes the three variables out of `environ` (default: `os.environ`) and keeps child processes from inheriting the
     descriptors.
     """
     variables = os.environ if environ is None else environ
     control, log = variables.pop(CONTROL_VARIABLE, None), variables.pop(LOG_VARIABLE, None)
     log_fd = None if log is None else _own_descriptor(LOG_VARIABLE, log)
+    if variables.pop(CLOSED_VARIABLE, None) is not None:
+        seclude()
     if control is not None:
         fd = _own_descriptor(CONTROL_VARIABLE, control)
-        return _from_line(_read_line(fd), fd, log_fd)
+        return _from_line(_read_line(fd), fd, log_fd, variables)
     if RUNTIME_VARIABLE in variables:
         return _from_environment(variables, log_fd)
     raise LaunchError(f"a worker is started by a launcher ({CONTROL_VARIABLE}) or by AWS Lambda ({RUNTIME_VARIABLE})")
+
+
+def read_secrets(fd: int) -> dict[str, str]:
+    """The variables on the first line of `fd`, read once this process is closed. Raises LaunchError."""
+    seclude()
+    try:
+        return {str(name): str(value) for name, value in json.loads(_read_line(fd)).items()}
+    except (ValueError, AttributeError):
+        raise LaunchError("the line of secrets cannot be used") from None
 
 
 def _own_descriptor(name: str, text: str) -> int:
@@ -88,11 +106,14 @@ def _read_line(fd: int) -> bytes:
     return bytes(line)
 
 
-def _from_line(line: bytes, control_fd: int, log_fd: int | None) -> Launch:
+def _from_line(line: bytes, control_fd: int, log_fd: int | None, variables: MutableMapping[str, str]) -> Launch:
     try:
         given: dict[str, Any] = json.loads(line)
         if given["version"] != VERSION:
             raise LaunchError(f"configuration version {given['version']}; this bridge reads {VERSION}")
+        if given.get("secrets"):
+            seclude()  # once more: who was started before it was known what for was not told to
+            variables.update(given["secrets"])
         return Launch(
             secret=given["secret"],
             runtime_socket=given["runtime_socket"],

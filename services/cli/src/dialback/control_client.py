@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from dialback import control_models as models
 from dialback.bundle import Bundle
+from dialback.environment import NewVariable
 from dialback.errors import CliError, Refused, Unreachable, WrongToken
 from dialback.whereabouts import Whereabouts
 
@@ -100,6 +101,24 @@ class ControlClient:
                         name = value
                     elif field == "data":
                         yield name, value
+
+    def variables(self, function: str) -> models.FunctionVariables:
+        return self._ask(models.FunctionVariables, "GET", f"/v1/functions/{quote(function, safe='')}/environment")
+
+    def change_variables(
+        self, function: str, put: Mapping[str, NewVariable], remove: Sequence[str]
+    ) -> models.FunctionVariables:
+        """Set and remove variables in one step."""
+        body: dict[str, JsonValue] = {
+            "put": {name: {"value": given.value, "secret": given.secret} for name, given in put.items()},
+            "remove": list(remove),
+        }
+        path = f"/v1/functions/{quote(function, safe='')}/environment"
+        return self._ask(models.FunctionVariables, "PATCH", path, json=body)
+
+    def rotate_secrets(self) -> int:
+        """Close every secret with a new key; how many there are."""
+        return self._ask(models.Rotated, "POST", "/v1/secrets/rotate").secrets
 
     def deployments(self, function: str | None = None) -> models.Deployments:
         """The versions of one function, or of all."""
@@ -192,7 +211,7 @@ class ControlClient:
         path: str,
         *,
         params: dict[str, str] | None = None,
-        json: dict[str, str] | None = None,
+        json: Mapping[str, JsonValue] | None = None,
         content: Iterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
         timeout: httpx.Timeout | None = None,

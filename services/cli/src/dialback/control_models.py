@@ -198,6 +198,26 @@ class LogLine(Answer):
     line: str = ""
 
 
+class Variable(Answer):
+    name: str
+    kind: str = ""
+    value: str | None = None
+    set_at: float | None = None
+    overridden: bool = False
+
+
+class FunctionVariables(Answer):
+    name: str
+    deployed: bool = True
+    variables: tuple[Variable, ...] = ()
+    bytes: int = 0
+    fits_lambda: bool = True
+
+
+class Rotated(Answer):
+    secrets: int
+
+
 class Ticket(Answer):
     ticket: str
 

@@ -8,13 +8,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dialback.commands.check import check
 from dialback.commands.dev import dev
+from dialback.commands.doctor import doctor
+from dialback.commands.env import env
 from dialback.commands.functions import deploy, ls, ps, rm
+from dialback.commands.init import init
 from dialback.commands.invoke import invoke
 from dialback.commands.logs import logs
 from dialback.commands.replay import replay
 from dialback.commands.rollback import rollback
 from dialback.commands.serve import serve, up
+from dialback.commands.simulate import simulate
 from dialback.commands.trace import compare, trace
 from dialback.errors import INTERRUPTED, OK, OutputClosed
 from dialback.options import Command, Group
@@ -77,16 +82,21 @@ SERVING, FUNCTIONS, WATCHING = "Serving", "Functions", "Watching"
 app.command(cls=Command, rich_help_panel=SERVING)(up)
 app.command(cls=Command, rich_help_panel=SERVING)(dev)
 app.add_typer(serve, name="serve", rich_help_panel=SERVING)
+app.command(cls=Command, rich_help_panel=SERVING)(simulate)
+app.command(cls=Command, rich_help_panel=FUNCTIONS)(init)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(deploy)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ls)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(ps)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(rollback)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(rm)
 app.command(cls=Command, rich_help_panel=FUNCTIONS)(logs)
+app.add_typer(env, name="env", rich_help_panel=FUNCTIONS)
 app.command(cls=Command, rich_help_panel=WATCHING)(invoke)
 app.command(cls=Command, rich_help_panel=WATCHING)(trace)
 app.command(cls=Command, rich_help_panel=WATCHING)(compare)
 app.command(cls=Command, rich_help_panel=WATCHING)(replay)
+app.command(cls=Command, rich_help_panel=WATCHING)(check)
+app.command(cls=Command, rich_help_panel=WATCHING)(doctor)
 
 
 def print_version(wanted: bool = True) -> None:

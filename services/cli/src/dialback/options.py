@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 PLATFORM = "Which platform"
 LISTENING = "Addresses"
 RUNNING = "Running functions"
+SIMULATING = "Simulate in front of the public port"
 OUTPUT = "Output"
 
 
@@ -23,10 +24,17 @@ def quiet_flags(params: list[Any]) -> list[Any]:
 
 
 class Command(TyperCommand):
-    """A subcommand whose help is quiet about flags."""
+    """A subcommand whose help is quiet about flags and ends with examples, exit codes and variables."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         return quiet_flags(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from dialback.help_texts import below_options
+
+        path = ctx.command_path.partition(" ")[2]
+        self.epilog = below_options(path, [param.name for param in self.params])
+        super().format_help(ctx, formatter)
 
 
 class Group(TyperGroup):
@@ -180,6 +188,23 @@ AccessLog = Annotated[
         "--access-log/--no-access-log",
         help="A line for each request on standard output (on).",
         rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
+]
+SlowClient = Annotated[str | None, setting("--slow-client", "Each client reads this fast: 8kB/s.", "RATE", SIMULATING)]
+Latency = Annotated[str | None, setting("--latency", "A round trip takes this much longer: 200ms.", "TIME", SIMULATING)]
+DropAfter = Annotated[
+    str | None,
+    setting(
+        "--drop-after", "Cut each connection after this much response, or time: 64kB, 3s.", "SIZE|TIME", SIMULATING
+    ),
+]
+BufferingProxy = Annotated[
+    bool | None,
+    typer.Option(
+        "--buffering-proxy",
+        help="Hold responses back in blocks of 4 KiB, as nginx does by default.",
+        rich_help_panel=SIMULATING,
         show_default=False,
     ),
 ]

@@ -21,6 +21,7 @@ from dialback.metrics_port import metrics_port
 from dialback.ready import Ready
 from dialback.serving import OnReady
 from dialback.settings import Settings
+from dialback.simulators.in_front import in_front
 from dialback.tracing import tracing
 from dialback_edge.access_log import no_log
 from dialback_edge.errors import EdgeError
@@ -41,14 +42,15 @@ async def run_platform(settings: Settings, ready: OnReady) -> int:
         _access_log(settings) as lines,
         metrics_port(settings.metrics) as metrics,
         tracing("dialback") as traces,
+        in_front(settings) as (own, expose),
     ):
         made = InvokerService(invoker_settings(settings), exposition=metrics.exposition, tracer=traces.invoker)
         invoker = await started(made)
         try:
-            edge = EdgeService(settings.edge, MemoryLink(invoker), lines or no_log, traces.edge)
+            edge = EdgeService(own, MemoryLink(invoker), lines or no_log, traces.edge)
             metrics.exposition.add(edge.readings)
             try:
-                host, port = await edge_started(edge)
+                host, port = await expose(await edge_started(edge))
                 invoker.public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
                 tune()
                 announced = ready(_ready(settings, invoker, invoker.public_url, metrics.url))
@@ -144,6 +146,7 @@ def _ready(settings: Settings, invoker: InvokerService, public_url: str, metrics
         launcher=settings.launcher,
         memory_enforcement=invoker.memory_enforcement,
         metrics_url=metrics_url,
+        simulating=settings.conditions.lines(),
     )
 
 

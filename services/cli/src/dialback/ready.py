@@ -34,7 +34,7 @@ class Ready:
     `control_public_url` is where people reach the control port, when that is not where it listens.
     `memory_enforcement` is `cgroup` or `watch`, empty when the service launches nothing. `link` is `ready` or
     `connecting`, empty where there is none; `link_trouble` says why it is not there yet. `metrics_url` is the port of
-    its own for /metrics, if there is one.
+    its own for /metrics, if there is one. `simulating` is what the public port does to its connections on purpose.
     """
 
     public_url: str = ""
@@ -46,6 +46,7 @@ class Ready:
     link_trouble: str = ""
     metrics_url: str = ""
     control_public_url: str = ""
+    simulating: tuple[str, ...] = ()
 
     @property
     def page_url(self) -> str:
@@ -76,6 +77,7 @@ def ready_event(ready: Ready, functions: Sequence[Function]) -> dict[str, object
         "functions": listed,
         **({"link": ready.link} if ready.link else {}),
         **({"metrics_url": ready.metrics_url} if ready.metrics_url else {}),
+        **({"simulating": list(ready.simulating)} if ready.simulating else {}),
     }
 
 
@@ -89,7 +91,9 @@ def ready_view(ready: Ready, functions: Sequence[Function], what: str, width: in
     """
     said = (LAUNCHER_NOTES.get(ready.launcher), MEMORY_NOTES.get(ready.memory_enforcement))
     notes = [Text(note, QUIET) for note in said if note]
-    parts = [part for part in (_own_lines(ready), _function_lines(ready, functions, width - FRAME), notes) if part]
+    loud = [Text(f"SIMULATING {line}", "bold yellow") for line in ready.simulating]
+    functions_said = _function_lines(ready, functions, width - FRAME)
+    parts = [part for part in (_own_lines(ready), loud, functions_said, notes) if part]
     lines = [line for part in parts for line in (Text(), *part)][1:]
     title, last = Text(f"{what} is ready", "bold"), Text("Ctrl-C lets streams finish, twice stops at once", QUIET)
     if max(line.cell_len for line in lines) > width - FRAME:

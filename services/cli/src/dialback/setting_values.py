@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from dialback.address import Address, TcpAddress, UnixAddress, parse_address
 from dialback.errors import UsageProblem
 from dialback.names import check_name, did_you_mean
+from dialback.simulators import units
+from dialback.simulators.conditions import drop
 
 T = TypeVar("T")
 Parser = Callable[[object, Path], T]
@@ -257,6 +259,10 @@ ACCESS_LOG = Key("access_log", boolean, True)
 SHARE_PORT = Key("share_port", boolean, False)
 LOG_FORMAT = Key("log_format", log_format, LOG_AUTO)
 METRICS: Key[TcpAddress | None] = Key("metrics", optional(tcp_address), None)
+SLOW_CLIENT = Key("slow_client", optional(units.rate), None)
+LATENCY = Key("latency", optional(units.duration), None)
+DROP_AFTER = Key("drop_after", optional(drop), None)
+BUFFERING_PROXY = Key("buffering_proxy", boolean, False)
 
 KNOWN = tuple(
     key.name
@@ -277,6 +283,7 @@ KNOWN = tuple(
         ),
         *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
         *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, LOG_FORMAT, METRICS),
+        *(SLOW_CLIENT, LATENCY, DROP_AFTER, BUFFERING_PROXY),
         *(KEEP_DEPLOYMENTS, BUILD_TIMEOUT, BUILD_LIMIT),
         *(CONTROL_PUBLIC_URL, EDGE_URL, SHARE_PORT),
     )

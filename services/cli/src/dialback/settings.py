@@ -12,7 +12,7 @@ a name that nobody knows is an error: a typo never becomes a default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -23,6 +23,7 @@ from dialback.edge_table import TABLE, edge_settings
 from dialback.errors import UsageProblem
 from dialback.names import did_you_mean
 from dialback.setting_values import Key
+from dialback.simulators.conditions import Conditions
 from dialback.toml_file import TomlFile
 from dialback_edge.settings import EdgeSettings
 
@@ -78,7 +79,7 @@ class Settings:
     `keep_deployments` is how many of each function are kept; `build_timeout`, in seconds, and `build_limit`, in
     bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
     `access_log` is false, too, when `log_format` is `none`. `metrics` is a further port for /metrics, None for
-    none.
+    none. `conditions` is what the public port of `up` and `dev` simulates.
     """
 
     public: Listen
@@ -106,6 +107,7 @@ class Settings:
     access_log: bool
     log_format: str
     metrics: TcpAddress | None
+    conditions: Conditions = field(default_factory=Conditions)
 
 
 def resolve(
@@ -145,6 +147,12 @@ def resolve(
         access_log=say.get(values.ACCESS_LOG) and say.get(values.LOG_FORMAT) != values.LOG_NONE,
         log_format=say.get(values.LOG_FORMAT),
         metrics=say.get(values.METRICS),
+        conditions=Conditions(
+            slow_client=say.get(values.SLOW_CLIENT),
+            latency=say.get(values.LATENCY),
+            drop_after=say.get(values.DROP_AFTER),
+            buffering_proxy=say.get(values.BUFFERING_PROXY),
+        ),
     )
 
 

@@ -77,7 +77,9 @@ class Dispatch:
         default: str | None = None,
         queue_seconds: float = 30.0,
         tracer: Tracer | None = None,
+        redact: Callable[[str, str], str] = lambda _, text: text,
     ) -> None:
+        """`redact` takes what must not be shown out of a text that comes from a function, which it is told first."""
         self._directory = directory
         self._pool_of = pool_of
         self._pending = pending
@@ -90,6 +92,7 @@ class Dispatch:
         self._default = default
         self._queue_seconds = queue_seconds
         self._tracer = tracer
+        self._redact = redact
         self._tasks: dict[asyncio.Task[None], Invocation] = {}
         self.draining = False
 
@@ -142,7 +145,7 @@ class Dispatch:
         except ClientOver:
             pass
         except DialbackError as error:
-            exchange.fail(_failure(error, exchange))
+            exchange.fail(_failure(error, exchange, self._redact(invocation.function, error.message)))
         except UploadBroken as error:
             exchange.fail(Failure(Verdict.TRUNCATED, "C", 400, "upload_broken", str(error), CancelReason.CLIENT_GONE))
         except Exception as error:
@@ -225,7 +228,7 @@ class Dispatch:
                         lease = await _unless_over(exchange, self._wait_for_slot(exchange, pool))
             except Overloaded as error:
                 following = self._find(deployment.function)
-                if error.code != "retired" or following is deployment:
+                if error.code != "retired" or (not visiting and self._pool_of(following) is pool):
                     raise
                 if visiting:
                     continue
@@ -351,22 +354,22 @@ def _plan(request: Request, mode: str) -> tuple[str, int]:
     return payload.BODY_STREAM, 0
 
 
-def _failure(error: DialbackError, exchange: Exchange) -> Failure:
-    """What a refusal on the way to the worker becomes. A worker's start is explained in the log, not to the client."""
+def _failure(error: DialbackError, exchange: Exchange, message: str) -> Failure:
+    """What a refusal on the way to the worker becomes. A worker's start is explained in the log, not to the client.
+    ``message`` is the error's as it may be shown.
+    """
     if isinstance(error, Overloaded):
-        return Failure(
-            Verdict.OVERLOAD, "R", 503, error.code, error.message, CancelReason.KILLED, max(1, error.retry_after)
-        )
+        return Failure(Verdict.OVERLOAD, "R", 503, error.code, message, CancelReason.KILLED, max(1, error.retry_after))
     if isinstance(error, LaunchFailed):
-        log.error("%s: %s", exchange.request.id, error.message.partition("\n")[0])
+        log.error("%s: %s", exchange.request.id, message.partition("\n")[0])
         if error.code == "start_timeout":
-            return Failure(Verdict.TIMEOUT, "s", 504, "timeout_start", error.message, CancelReason.TIMEOUT_START)
+            return Failure(Verdict.TIMEOUT, "s", 504, "timeout_start", message, CancelReason.TIMEOUT_START)
         detail = "the function's worker could not be started; the function's log says why"
         # A function that cannot be imported is to blame itself, anything else is its worker.
         who = "F" if error.code == "init_error" else "S"
         return Failure(Verdict.ERROR, who, 502, error.code, detail, CancelReason.KILLED, error.retry_after)
     who = "L" if isinstance(error, NotFound) else "P" if error.http_status < 500 else "I"
-    return Failure(Verdict.ERROR, who, error.http_status, error.code, error.message, CancelReason.KILLED)
+    return Failure(Verdict.ERROR, who, error.http_status, error.code, message, CancelReason.KILLED)
 
 
 def _unanswered(answer: FunctionError | WorkerDied) -> Failure:

@@ -24,6 +24,7 @@
     │   ├── StoreFailure       500  the database cannot be used
     │   │   ├── StoreCorrupt   500  ... it is damaged
     │   │   └── StoreTooNew    500  ... a later version of Dialback wrote it
+    │   ├── SecretUnreadable   500  a function's secret cannot be opened with the keys that are there
     │   └── DiskFull           507  no space left
     ├── InspectTimeout         504  looking at the function took too long
     └── BuildTimeout           504  installing its dependencies took too long
@@ -244,6 +245,12 @@ class StoreTooNew(StoreFailure):
     """A later version of Dialback wrote the database."""
 
     usual_code = "store_too_new"
+
+
+class SecretUnreadable(PlatformFailure):
+    """A function's secret cannot be opened: its key is gone, or what was stored was changed."""
+
+    usual_code = "secret_unreadable"
 
 
 class DiskFull(PlatformFailure):

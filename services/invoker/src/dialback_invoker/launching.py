@@ -21,6 +21,7 @@ from dialback_invoker.launchers.docker_container import CALLBACK_URL, RECEIVER
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.paths import DataFolder, RunFolder, from_os_error
 from dialback_invoker.pools import Launching
+from dialback_invoker.secrets.book import NOTHING, Surroundings
 from dialback_invoker.settings import InvokerSettings
 
 if TYPE_CHECKING:
@@ -118,15 +119,21 @@ class Launchers:
         assert found is not None
         return found
 
-    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
+    async def inspect(
+        self,
+        folder: Path,
+        config: FunctionConfig,
+        python: WorkerPython | None = None,
+        surroundings: Surroundings = NOTHING,
+    ) -> Inspected:
         """Implements `deploy.inspect.Inspector`. Raises ConfigError for what this platform does not run."""
         if not self._contained(config):
             self._refuse_container_keys(config)
-            return await self._process_inspector.inspect(folder, config, python)
+            return await self._process_inspector.inspect(folder, config, python, surroundings)
         self._refuse_process(config)
         from dialback_invoker.deploy.inspect_container import ContainerInspector
 
-        return await ContainerInspector(self._containers()).inspect(folder, config)
+        return await ContainerInspector(self._containers()).inspect(folder, config, surroundings)
 
     def _contained(self, config: FunctionConfig) -> bool:
         """Whether a function runs in containers. Under `dialback dev` what can run as a process does."""

@@ -1,7 +1,7 @@
 """Where things lie on disk: the data folder, which lasts, and the run folder, which does not.
 
     data folder   $XDG_DATA_HOME/dialback, else ~/.local/share/dialback
-        dialback.db  bundles/<sha256>/  environments/<key>/  lock  control.token  link.key  identity
+        dialback.db  bundles/<sha256>/  environments/<key>/  lock  control.token  link.key  secrets.key  identity
     run folder    $XDG_RUNTIME_DIR/dialback-<8 hex>, else /tmp/dialback-<uid>-<8 hex>
         link.sock  receiver.sock  workers/<id>/{runtime.sock,code/,tmp/,pid}  doors/<id>/{door,runtime,receiver}.sock
 
@@ -70,6 +70,10 @@ class DataFolder:
     def identity(self) -> Path:
         """Marks what this platform makes at a container engine."""
         return self.root / "identity"
+
+    @property
+    def secrets_key(self) -> Path:
+        return self.root / "secrets.key"
 
     def bundle(self, content_hash: str) -> Path:
         """The read-only folder of the bundle with this SHA-256."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-NAMES: Final = frozenset({"HOME", "TMPDIR", "_HANDLER", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_EXECUTION_ENV"})
+NAMES: Final = frozenset(
+    {"HOME", "TMPDIR", "_HANDLER", "_X_AMZN_TRACE_ID", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_EXECUTION_ENV"}
+)
 PREFIXES: Final = ("DIALBACK_", "AWS_LAMBDA_")
 """Names that begin so belong to the platform, also those that it does not set yet."""
 

@@ -12,8 +12,10 @@ from typing import Final
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import AllowedUrl, Launcher, OnLog, WorkerPython, WorkerSpec
+from dialback_invoker.names import name_key
 from dialback_invoker.paths import DataFolder
 from dialback_invoker.pool import OnStart, Pool
+from dialback_invoker.secrets.book import Surroundings
 from dialback_invoker.worker import Worker
 
 VISIT_IDLE_SECONDS: Final = 30.0
@@ -44,9 +46,11 @@ class Pools:
         on_start: OnStart | None = None,
         python_of: Callable[[str], WorkerPython | None],
         on_gone: Callable[[], None],
+        surroundings: Callable[[str], Surroundings] = lambda _: Surroundings(),
     ) -> None:
-        """`launching`: how workers of a function are launched, asked for when a pool is made. `python_of`: what starts
-        a worker in the environment of that key. `on_gone` is told when nothing is left of a superseded deployment.
+        """`launching`: how workers of a function are launched, `surroundings`: the variables that were set for it;
+        both are asked for when a pool is made. `python_of`: what starts a worker in the environment of that key.
+        `on_gone` is told when nothing is left of a pool that was retired.
         """
         self._data = data
         self._launching = launching
@@ -55,13 +59,14 @@ class Pools:
         self._on_start = on_start
         self._python_of = python_of
         self._on_gone = on_gone
+        self._surroundings = surroundings
         self._pools: dict[str, Pool] = {}
         self._visited: dict[str, Pool] = {}
         self._retiring: dict[asyncio.Task[None], Pool] = {}
         self._deployments: dict[Pool, Deployment] = {}
 
     def of(self, deployment: Deployment) -> Pool:
-        """The pool of a deployment."""
+        """The pool of a deployment. Raises what `surroundings` raises."""
         pool = self._pools.get(deployment.id)
         if pool is None:
             pool = self._pools[deployment.id] = self._make(
@@ -112,10 +117,17 @@ class Pools:
 
     def end_visits(self, function: str) -> None:
         """No new work for deployments of ``function`` that are visited."""
-        for identity, pool in list(self._visited.items()):
-            if pool.spec.function == function:
-                del self._visited[identity]
-                self._retire(pool, self._see_off)
+        self._renounce(self._visited, function)
+
+    def renew(self, function: str) -> None:
+        """Its surroundings are others: the next request finds a new pool, what runs ends with what it has."""
+        self._renounce(self._pools, function)
+        self._renounce(self._visited, function)
+
+    def _renounce(self, pools: dict[str, Pool], function: str) -> None:
+        key = name_key(function)
+        for identity in [identity for identity, pool in pools.items() if name_key(pool.spec.function) == key]:
+            self._retire(pools.pop(identity), self._see_off)
 
     def _all(self) -> list[Pool]:
         return [*self._pools.values(), *self._visited.values(), *self._retiring.values()]
@@ -143,13 +155,15 @@ class Pools:
         config = deployment.config
         concurrency = deployment.concurrency
         launching = self._launching(config)
+        surroundings = self._surroundings(deployment.function)
         spec = WorkerSpec(
             function=deployment.function,
             deployment=deployment.id,
             bundle=self._data.bundle(deployment.bundle),
             entry=deployment.entry,
             kind=deployment.kind,
-            env=config.env,
+            env={**config.env, **surroundings.plain},
+            secrets=surroundings.secrets,
             memory_mb=config.memory_mb,
             concurrency=concurrency,
             callback_socket=config.callback_socket,

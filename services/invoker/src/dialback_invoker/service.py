@@ -46,6 +46,8 @@ from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
 from dialback_invoker.rollout import Rollout, patient
 from dialback_invoker.secret_files import ensure_key
+from dialback_invoker.secrets.book import VariableBook
+from dialback_invoker.secrets.keys import KeyRing
 from dialback_invoker.settings import InvokerSettings, TcpAddress
 from dialback_invoker.store.port import Retention
 from dialback_invoker.store.sqlite import SqliteStore
@@ -154,6 +156,9 @@ class InvokerService:
         await self._logs.start()
         self._undo += [self._recorder.close, self._logs.close]
 
+        self._variables = VariableBook(store, KeyRing(self.data.secrets_key))
+        await self._variables.load()
+
         await self._start_data_path()
         await self._start_control(store)
         self.view.ready = True
@@ -193,7 +198,10 @@ class InvokerService:
             on_start=self._metrics.worker_started,
             python_of=self._environments.python_of,
             on_gone=self._on_pool_gone,
+            surroundings=self._variables.of,
         )
+        self._variables.listen(self._pools.renew)
+        self.registry.listen(on_remove=self._variables.forget)
         if self._development is None:
             self.registry.listen(on_activate=self._on_activate, on_remove=self._on_remove)
         else:
@@ -210,6 +218,7 @@ class InvokerService:
             default=settings.default,
             queue_seconds=settings.queue_seconds,
             tracer=self._tracer,
+            redact=self._variables.redact,
         )
         self.link = LinkServer(self.dispatch.open, key=self._link_key(), budget=self._budget)
         self._undo.append(self.link.close)
@@ -262,6 +271,7 @@ class InvokerService:
             registry=self.registry,
             inspector=self._launchers,
             environments=self._environments,
+            surroundings=self._variables.of,
             running=lambda: self._pools.deployments,
             elsewhere=self._launchers,
         )
@@ -280,7 +290,15 @@ class InvokerService:
         )
         self.exposition.add(self._readings)
         services = Services(
-            self.view, deployer, self.registry, store, self._recorder, self._logs, self._watchers, self.exposition
+            self.view,
+            deployer,
+            self.registry,
+            store,
+            self._recorder,
+            self._logs,
+            self._watchers,
+            self._variables,
+            self.exposition,
         )
         control = self.settings.control
         shown = self.settings.control_public_url
@@ -381,7 +399,7 @@ class InvokerService:
         self._deployer.collector.soon()
 
     def _on_log(self, line: LogLine) -> None:
-        text = redact(line.line)
+        text = self._variables.redact(line.function, redact(line.line))
         if self._development is not None:
             self._development.on_line(replace(line, line=text))
         self._logs.append(
@@ -394,6 +412,9 @@ class InvokerService:
         )
 
     def _record(self, invocation: Invocation) -> None:
+        if invocation.outcome is not None and invocation.outcome.detail:
+            detail = self._variables.redact(invocation.function, invocation.outcome.detail)
+            invocation.outcome = replace(invocation.outcome, detail=detail)
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._metrics.ended(invocation)
         self._tickets.ended(invocation)

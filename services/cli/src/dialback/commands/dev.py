@@ -37,6 +37,10 @@ def dev(
     reload: Annotated[
         bool, typer.Option("--reload/--no-reload", help="Load HTML pages anew after a save (on).", show_default=False)
     ] = True,
+    slow_client: o.SlowClient = None,
+    latency: o.Latency = None,
+    drop_after: o.DropAfter = None,
+    buffering_proxy: o.BufferingProxy = None,
     data_dir: DataDir = None,
     config: Config = None,
     json: Annotated[

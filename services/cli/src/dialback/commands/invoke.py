@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from dialback.completing import function_names
 from dialback.options import Config, Control, DataDir, PublicUrl, Token
 
 
 def invoke(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="N", help="The function.")],
+    name: Annotated[str, typer.Argument(metavar="N", help="The function.", autocompletion=function_names)],
     path: Annotated[str, typer.Argument(metavar="PATH", help="Path and query below the function.")] = "/",
     method: Annotated[
         str | None,

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from dialback.completing import function_names
 from dialback.options import Config, Control, DataDir, Token
 
 
 def logs(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="N", help="The function.")],
+    name: Annotated[str, typer.Argument(metavar="N", help="The function.", autocompletion=function_names)],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines as they come.")] = False,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, max=100_000, help="How many of the latest lines.")

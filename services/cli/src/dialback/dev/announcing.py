@@ -40,6 +40,8 @@ class Announcer:
         if debug_port := self._options.debug_port:
             text.append(f"\n  debugpy at 127.0.0.1:{debug_port}; in VS Code's launch.json: ", QUIET)
             text.append(launch_json(debug_port), QUIET)
+        for line in ready.simulating:
+            text.append(f"\n  SIMULATING {line}", "yellow")
         text.append("\n  time-outs are off; saved changes run at once; Ctrl-C stops\n", QUIET)
         event = {
             "event": "ready",
@@ -48,6 +50,7 @@ class Announcer:
             "control_url": ready.control_url,
             "page_url": ready.page_url,
             "data_dir": str(self._data_dir),
+            **({"simulating": list(ready.simulating)} if ready.simulating else {}),
         }
         self._screen.show(text, event)
 

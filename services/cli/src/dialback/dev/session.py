@@ -32,6 +32,7 @@ from dialback.platform import edge_started, invoker_settings, started
 from dialback.ready import Ready
 from dialback.report import report
 from dialback.settings import Settings
+from dialback.simulators.in_front import in_front
 from dialback.whereabouts import Running, Whereabouts, remove_running, write_running
 from dialback_edge.hooks import Hooks
 from dialback_edge.service import EdgeService
@@ -80,11 +81,17 @@ class DevSession:
         upstream = DevUpstream(MemoryLink(invoker), OwnPaths(state), state, log)
         reloading = Reloading(lambda: state.version, announce.blocked)
         hooks = Hooks(ErrorPages(state), reloading, PREFIX.encode()) if options.reload else Hooks(ErrorPages(state))
-        edge = EdgeService(settings.edge, upstream, log.served, hooks=hooks)
+        own, expose = await stack.enter_async_context(in_front(settings))
+        edge = EdgeService(own, upstream, log.served, hooks=hooks)
         stack.push_async_callback(edge.stop)
-        host, port = await edge_started(edge)
+        host, port = await expose(await edge_started(edge))
         public_url = invoker.public_url = settings.public_url or f"http://{bracketed(host)}:{port}"
-        ready = Ready(public_url=public_url, control_url=invoker.control_url, control_token=invoker.control_token)
+        ready = Ready(
+            public_url=public_url,
+            control_url=invoker.control_url,
+            control_token=invoker.control_token,
+            simulating=settings.conditions.lines(),
+        )
         write_running(settings.data_dir, Running(ready.control_url, ready.public_url, os.getpid()))
         stack.callback(remove_running, settings.data_dir, os.getpid())
         announce.ready(ready)

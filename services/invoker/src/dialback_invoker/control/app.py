@@ -9,6 +9,7 @@ from aiohttp import web
 
 from dialback_invoker.control.access import ControlToken
 from dialback_invoker.control.deployments import deployment_routes
+from dialback_invoker.control.environment import environment_routes
 from dialback_invoker.control.events import event_routes
 from dialback_invoker.control.functions import function_routes
 from dialback_invoker.control.guard import LOOPBACK, envelope, guard, label
@@ -32,6 +33,7 @@ def api_routes(services: Services) -> list[Route]:
         *health_routes(services),
         *function_routes(services),
         *deployment_routes(services),
+        *environment_routes(services),
         *worker_routes(services),
         *invocation_routes(services),
         *log_routes(services),

@@ -267,6 +267,46 @@ class LogEntry(_Answer):
     line: str
 
 
+class NewVariable(_Request):
+    """A value to be set. That of a secret is sealed before it is stored, and never answered again."""
+
+    value: Annotated[str, Field(max_length=32_768, repr=False)]
+    secret: bool = False
+
+
+class VariablesChange(_Request):
+    """What is to be set and removed, in one step."""
+
+    put: Annotated[dict[str, NewVariable], Field(max_length=256)] = {}
+    remove: Annotated[list[str], Field(max_length=256)] = []
+
+
+class Variable(_Answer):
+    """One variable. plain and secret were set; file stands in the active deployment's dialback.toml."""
+
+    name: str
+    kind: Literal["plain", "secret", "file"]
+    value: Annotated[str | None, Field(description="null for a secret")]
+    set_at: Annotated[float | None, Field(description="Unix seconds; null for file")] = None
+    overridden: Annotated[bool, Field(description="a variable that was set has its place")] = False
+
+
+class FunctionVariables(_Answer):
+    """A function's variables, by name."""
+
+    name: str
+    deployed: bool
+    variables: list[Variable]
+    bytes: Annotated[int, Field(description="names and values that were set, as Lambda counts them")]
+    fits_lambda: bool
+
+
+class Rotated(_Answer):
+    """How many secrets were closed with a new key."""
+
+    secrets: int
+
+
 class TicketRequest(_Request):
     """A single request in a mode of the asker's choice."""
 

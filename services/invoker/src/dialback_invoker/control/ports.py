@@ -12,6 +12,7 @@ from dialback_invoker.logs import LogBook
 from dialback_invoker.metrics.exposition import Exposition
 from dialback_invoker.recorder import Recorder
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.book import VariableBook
 from dialback_invoker.store.port import Store, Trace
 from dialback_invoker.watchers import Watchers
 
@@ -124,4 +125,5 @@ class Services:
     recorder: Recorder
     logs: LogBook
     watchers: Watchers
+    variables: VariableBook
     exposition: Exposition = field(default_factory=Exposition)

@@ -31,6 +31,7 @@ from dialback_invoker.function_config import FunctionConfig, load_config
 from dialback_invoker.names import check_name, name_key
 from dialback_invoker.paths import DataFolder, from_os_error
 from dialback_invoker.registry import Registry
+from dialback_invoker.secrets.book import Surroundings
 from dialback_invoker.store.port import Store
 
 T = TypeVar("T")
@@ -95,6 +96,7 @@ class Deployer:
         running: Callable[[], Collection[Deployment]] = tuple,
         elsewhere: Elsewhere | None = None,
         limits: BundleLimits | None = None,
+        surroundings: Callable[[str], Surroundings] = lambda _: Surroundings(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._data = data
@@ -105,6 +107,7 @@ class Deployer:
         if elsewhere is not None:
             self.environments.elsewhere = elsewhere.provide
         self.limits = limits or BundleLimits()
+        self._surroundings = surroundings
         self._clock = clock
         self._names: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.collector = Collector(data, store, self.environments, running, elsewhere)
@@ -237,7 +240,7 @@ class Deployer:
             if active.bundle == content_hash and there:
                 return Deployed(active, unchanged=True)
         async with self.environments.provided(staging, config, tell) as environment:
-            found = await self._inspect_copy(staging, config, environment)
+            found = await self._inspect_copy(staging, name, config, environment)
             deployment = Deployment(
                 id=new_deployment_id(),
                 function=name,
@@ -266,7 +269,9 @@ class Deployer:
                 raise
             self._registry.activate(deployment)
 
-    async def _inspect_copy(self, staging: Path, config: FunctionConfig, environment: Environment | None) -> Inspected:
+    async def _inspect_copy(
+        self, staging: Path, name: str, config: FunctionConfig, environment: Environment | None
+    ) -> Inspected:
         """Inspect a copy, for importing runs the function's code, and that may write into its folder."""
         copy = staging_folder(self._data.bundles)
         try:
@@ -275,6 +280,6 @@ class Deployer:
             except OSError as error:
                 raise from_os_error(error, "cannot copy the bundle for its inspection") from error
             python = self.environments.python_of(environment.key) if environment is not None else None
-            return await self._inspector.inspect(copy, config, python)
+            return await self._inspector.inspect(copy, config, python, self._surroundings(name))
         finally:
             await asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True)

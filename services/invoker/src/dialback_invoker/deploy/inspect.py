@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,6 +23,8 @@ from typing import Any, Final, Protocol
 from dialback_invoker.errors import EntryError, InspectTimeout, LaunchFailed
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import WorkerPython
+from dialback_invoker.secrets.book import NOTHING, Surroundings
+from dialback_invoker.secrets.redaction import Redactor
 
 _MOST_OUTPUT: Final = 65_536  # bytes kept of each stream; the end, for the answer stands there
 KINDS: Final = frozenset({"asgi", "wsgi", "http", "fetch", "lambda"})
@@ -37,11 +39,22 @@ class Inspected:
     blocks: bool = False
 
 
+class Input(Protocol):
+    """A process's standard input, as `asyncio.StreamWriter` has it."""
+
+    def write(self, data: bytes) -> object: ...
+
+    async def drain(self) -> None: ...
+
+
 class Process(Protocol):
     """What is wanted of a process that inspects."""
 
     @property
     def pid(self) -> int: ...
+
+    @property
+    def stdin(self) -> Input | None: ...
 
     async def wait(self) -> int:
         """Its exit status, the negative number of a signal."""
@@ -50,8 +63,14 @@ class Process(Protocol):
 class Inspector(Protocol):
     """Finds out what the function in ``folder`` exports; raises EntryError with the place, InspectTimeout."""
 
-    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
-        """``python``: the function's own; None: the platform's."""
+    async def inspect(
+        self,
+        folder: Path,
+        config: FunctionConfig,
+        python: WorkerPython | None = None,
+        surroundings: Surroundings = NOTHING,
+    ) -> Inspected:
+        """``python``: the function's own; None: the platform's. ``surroundings``: what was set for the function."""
         ...
 
 
@@ -75,24 +94,42 @@ class BridgeInspector:
         self._command = command
         self._begin = begin
 
-    async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
+    async def inspect(
+        self,
+        folder: Path,
+        config: FunctionConfig,
+        python: WorkerPython | None = None,
+        surroundings: Surroundings = NOTHING,
+    ) -> Inspected:
         """As the protocol says; LaunchFailed when no process could be started."""
         # Its standard input is a pipe from us: should we be killed, the import of a hanging function ends too.
         arguments = ["--watch-stdin", "--dir", str(folder)]
+        if surroundings.secrets:
+            arguments += ["--secrets"]
         if config.entry is not None:
             arguments += ["--entry", config.entry]
+        redact = Redactor()
+        redact.know(surroundings.secrets)
         out, err = _Tail(), _Tail()
         try:
-            command = self._command if python is None else _command(python)
+            command = [*(self._command if python is None else _command(python)), *arguments]
             limit = self._time_limit if python is None else self._first_limit
-            code = await self._run([*command, *arguments], folder, environment(folder, config), limit, out, err)
-            return verdict(code, out.text(), err.text())
+            env = environment(folder, {**config.env, **surroundings.plain})
+            code = await self._run(command, folder, env, surroundings.secrets, limit, out, err)
+            return verdict(code, out.text(), err.text(), redact)
         finally:
             out.close()
             err.close()
 
     async def _run(
-        self, command: Sequence[str], folder: Path, env: dict[str, str], limit: float, out: _Tail, err: _Tail
+        self,
+        command: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str],
+        secrets: Mapping[str, str],
+        limit: float,
+        out: _Tail,
+        err: _Tail,
     ) -> int:
         try:
             process = await self._begin(
@@ -108,6 +145,8 @@ class BridgeInspector:
             raise LaunchFailed(f"the bridge cannot be started to inspect the function: {error.strerror}") from error
         try:
             async with asyncio.timeout(limit):
+                if secrets and process.stdin is not None:
+                    await _hand_over(process.stdin, secrets)
                 return await process.wait()
         except TimeoutError as error:
             raise InspectTimeout(f"importing the function took longer than {limit:g} seconds") from error
@@ -120,6 +159,13 @@ class BridgeInspector:
 def _command(python: WorkerPython) -> tuple[str, ...]:
     """In the function's environment, and what is compiled for it stays: the first worker starts the faster."""
     return (str(python.executable), "-s", str(python.bridge), "inspect", "--bytecode")
+
+
+async def _hand_over(stdin: Input, secrets: Mapping[str, str]) -> None:
+    """The first line of standard input. Who died before reading it is found out by its exit."""
+    stdin.write(json.dumps(dict(secrets)).encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        await stdin.drain()
 
 
 class _Tail:
@@ -155,8 +201,8 @@ class _Tail:
         return True  # never at its end, for our own write end is open
 
 
-def environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
-    """What the inspection finds in its environment."""
+def environment(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """What the inspection finds in its environment, of which `env` is the function's own part."""
     usual = {
         "PATH": os.defpath,
         "HOME": str(folder),
@@ -165,17 +211,17 @@ def environment(folder: Path, config: FunctionConfig) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
     }
-    return usual | config.env
+    return {**usual, **env}
 
 
-def verdict(code: int, out: bytes, err: bytes) -> Inspected:
+def verdict(code: int, out: bytes, err: bytes, redact: Callable[[str], str]) -> Inspected:
     """What the end of an inspection says: a negative ``code`` is a signal. Raises EntryError."""
     answer = _last_json(out)
     error = answer.get("error")
     if code == 3 and isinstance(error, dict):
         line = error.get("line")
         raise EntryError(
-            str(error.get("message") or "cannot be imported")[:2000],
+            redact(str(error.get("message") or "cannot be imported"))[:2000],
             code=_text(error.get("code")) or "import_failed",
             file=_text(error.get("file")),
             line=line if isinstance(line, int) else None,
@@ -185,7 +231,7 @@ def verdict(code: int, out: bytes, err: bytes) -> Inspected:
     if code == 0 and kind in KINDS and isinstance(entry, str):
         return Inspected(kind, entry, answer.get("blocks") is True)
     end = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    last = err.decode("utf-8", "replace").strip().rpartition("\n")[2][:500]
+    last = redact(err.decode("utf-8", "replace").strip().rpartition("\n")[2])[:500]
     said = f"; its last words: {last}" if last else ""
     raise EntryError(f"importing the function {end}{said}", code="import_failed")
 

@@ -10,6 +10,8 @@ from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import WorkerSpec
 from dialback_invoker.launchers.docker import DockerLauncher
 from dialback_invoker.launchers.docker_container import CODE_PLACE
+from dialback_invoker.secrets.book import NOTHING, Surroundings
+from dialback_invoker.secrets.redaction import Redactor
 
 
 class ContainerInspector:
@@ -19,7 +21,7 @@ class ContainerInspector:
         self._launcher = launcher
         self._time_limit = time_limit
 
-    async def inspect(self, folder: Path, config: FunctionConfig) -> Inspected:
+    async def inspect(self, folder: Path, config: FunctionConfig, surroundings: Surroundings = NOTHING) -> Inspected:
         """As `deploy.inspect.Inspector` says; LaunchFailed when no container could be started."""
         arguments = ["-P", "-m", "dialback_bridge", "inspect", "--watch-stdin", "--dir", CODE_PLACE]
         if config.entry is not None:
@@ -34,7 +36,8 @@ class ContainerInspector:
             sandbox=config.sandbox,
             cpus=config.cpus,
         )
-        env = environment(Path("/tmp"), config)
+        # It goes through the container's door, so secrets may be in it: the engine does not see it.
+        env = environment(Path("/tmp"), {**config.env, **surroundings.plain, **surroundings.secrets})
         if "PATH" not in config.env:
             del env["PATH"]
         try:
@@ -42,4 +45,6 @@ class ContainerInspector:
         except TimeoutError as error:
             raise InspectTimeout(f"importing the function took longer than {self._time_limit:g} seconds") from error
         code = 128 - ran.status if ran.status > 128 else ran.status
-        return verdict(code, ran.out, ran.err)
+        redact = Redactor()
+        redact.know(surroundings.secrets)
+        return verdict(code, ran.out, ran.err, redact)

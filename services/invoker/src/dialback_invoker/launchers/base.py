@@ -54,6 +54,8 @@ class WorkerSpec:
     entry: str
     kind: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables that reach the worker through its configuration, never through arguments or initial environment."""
     memory_mb: int = 256
     concurrency: int = 1
     callback_socket: str = "keep"

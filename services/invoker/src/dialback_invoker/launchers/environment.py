@@ -3,7 +3,8 @@
 **Environment.** Nothing of the platform's own is inherited: no PYTHONPATH, no proxies, no credentials. A worker gets
 the function's ``[env]``, AWS Lambda's names and the numbers of two descriptors. What the platform sets
 (`platform_variables`) cannot be overridden by a function, and a deployment that tries is refused; PATH, TZ and LANG
-can.
+can. Secrets are not in it: anybody who may look into ``/proc`` reads the environment that a process was started with.
+They stand in the configuration, and the bridge sets them before it imports the function.
 
 **Interpreter.** ``-P`` keeps the working folder off ``sys.path`` while the bridge itself is imported: a function's own
 ``queue.py``, ``types.py`` or ``websockets.py`` would otherwise replace the standard library's or the bridge's. The
@@ -41,7 +42,7 @@ def command(spec: WorkerSpec, own: Sequence[str]) -> tuple[str, ...]:
 
 def environment(spec: WorkerSpec, worker_id: str, code: Path, tmp: Path) -> dict[str, str]:
     """The whole environment, but for the descriptors' numbers."""
-    own = {name: value for name, value in spec.env.items() if not set_by_platform(name)}
+    own = {name: value for name, value in spec.env.items() if not set_by_platform(name) and name not in spec.secrets}
     python = Path(sys.executable) if spec.python is None else spec.python.executable
     version = f"{sys.version_info.major}.{sys.version_info.minor}" if spec.python is None else spec.python.version
     search = os.pathsep.join(dict.fromkeys((str(python.parent), "/usr/local/bin", "/usr/bin", "/bin")))
@@ -63,9 +64,12 @@ def environment(spec: WorkerSpec, worker_id: str, code: Path, tmp: Path) -> dict
     }
 
 
-def with_descriptors(env: Mapping[str, str], control_fd: int, log_fd: int) -> dict[str, str]:
-    """The environment with the two descriptors that the worker finds its configuration and its log on."""
-    return {**env, "DIALBACK_CONTROL_FD": str(control_fd), "DIALBACK_LOG_FD": str(log_fd)}
+def with_descriptors(env: Mapping[str, str], control_fd: int, log_fd: int, *, closed: bool = False) -> dict[str, str]:
+    """The environment with the two descriptors that the worker finds its configuration and its log on. ``closed``: it
+    is to shut its entry in ``/proc`` before it reads the configuration, which has secrets.
+    """
+    shut = {"DIALBACK_CLOSED": "1"} if closed else {}
+    return {**env, **shut, "DIALBACK_CONTROL_FD": str(control_fd), "DIALBACK_LOG_FD": str(log_fd)}
 
 
 def configuration(spec: WorkerSpec, control: WorkerControl, runtime_socket: Path) -> bytes:
@@ -86,5 +90,6 @@ def configuration(spec: WorkerSpec, control: WorkerControl, runtime_socket: Path
         "function": spec.function,
         "memory_mb": spec.memory_mb,
         **({"debugging": dict(spec.debugging)} if spec.debugging else {}),
+        **({"secrets": dict(spec.secrets)} if spec.secrets else {}),
     }
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"

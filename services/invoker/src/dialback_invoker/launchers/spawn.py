@@ -69,7 +69,7 @@ def spawn(
         popen = begin(
             environment.command(spec, command),
             cwd=code,
-            env=environment.with_descriptors(env, control_read, log_write),
+            env=environment.with_descriptors(env, control_read, log_write, closed=bool(spec.secrets)),
             stdin=subprocess.DEVNULL,
             stdout=out_write,
             stderr=err_write,

@@ -108,7 +108,7 @@ class _Seat:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        # Made by us and not by SQLite: deployments' [env] may hold secrets, so nobody else may read the file.
+        # Made by us and not by SQLite: deployments' [env] is plain text in it, so nobody else may read the file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise from_os_error(error, f"the database {path} cannot be opened") from error

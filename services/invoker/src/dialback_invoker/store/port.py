@@ -7,7 +7,7 @@ compared ignoring case. Failures are StoreFailure and its kinds, or DiskFull.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dialback_invoker.deployment import Deployment
@@ -30,6 +30,17 @@ class LogLine:
     """stdout, stderr, log, or platform for what Dialback itself has to say"""
     level: str
     line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable that somebody set for a function. ``value`` of a secret is sealed (`secrets.keys`)."""
+
+    function: str
+    name: str
+    value: str = field(repr=False)
+    secret: bool
+    set_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,19 @@ class Store(Protocol):
         ...
 
     async def remove_function(self, function: str) -> bool:
-        """Forget a function, its deployments and its logs; False when there was none. Invocations stay."""
+        """Forget a function, its deployments, variables and logs; False when there was none. Invocations stay."""
+        ...
+
+    async def variables(self) -> list[Variable]:
+        """Every variable that was set, of all functions, also of those that are not deployed yet."""
+        ...
+
+    async def change_variables(self, function: str, put: Sequence[Variable], remove: Sequence[str]) -> None:
+        """Set and remove variables of one function, in one transaction."""
+        ...
+
+    async def replace_variables(self, variables: Sequence[Variable]) -> None:
+        """Store new values of variables that are there, in one transaction."""
         ...
 
     async def activate(self, deployment: Deployment) -> None:

@@ -40,6 +40,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE deployments ADD COLUMN environment TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE deployments ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        """CREATE TABLE variables (
+            function_key TEXT NOT NULL, name TEXT NOT NULL, function TEXT NOT NULL, value TEXT NOT NULL,
+            secret INTEGER NOT NULL, set_at REAL NOT NULL, PRIMARY KEY (function_key, name)) WITHOUT ROWID""",
+    ),
 )
 
 

@@ -15,7 +15,7 @@ from dialback_invoker.function_config import FunctionConfig, Timeouts
 from dialback_invoker.names import name_key
 from dialback_invoker.platform_variables import set_by_platform
 from dialback_invoker.store.database import Database
-from dialback_invoker.store.port import LogLine, Retention, Trace
+from dialback_invoker.store.port import LogLine, Retention, Trace, Variable
 
 DETAILS: Final = frozenset({"marks", "gaps", "blocked", "request", "answer", "payload", "frames", "frames_dropped"})
 _DEPLOYMENT: Final = (
@@ -89,6 +89,7 @@ class SqliteStore:
             removed = db.execute("DELETE FROM functions WHERE key = ?", key).rowcount
             db.execute("DELETE FROM deployments WHERE function_key = ?", key)
             db.execute("DELETE FROM logs WHERE function_key = ?", key)
+            db.execute("DELETE FROM variables WHERE function_key = ?", key)
             return removed > 0
 
         return await self._database.write(work)
@@ -124,6 +125,24 @@ class SqliteStore:
         query = "SELECT DISTINCT environment FROM deployments WHERE environment <> ''"
         rows = await self._database.read(lambda db: db.execute(query).fetchall())
         return {row[0] for row in rows}
+
+    async def variables(self) -> list[Variable]:
+        query = "SELECT function, name, value, secret, set_at FROM variables ORDER BY function_key, name"
+        rows = await self._database.read(lambda db: db.execute(query).fetchall())
+        return [Variable(function, name, value, bool(secret), at) for function, name, value, secret, at in rows]
+
+    async def change_variables(self, function: str, put: Sequence[Variable], remove: Sequence[str]) -> None:
+        key = name_key(function)
+
+        def work(db: sqlite3.Connection) -> None:
+            gone = ((key, name) for name in remove)
+            db.executemany("DELETE FROM variables WHERE function_key = ? AND name = ?", gone)
+            _put_variables(db, put)
+
+        await self._database.write(work)
+
+    async def replace_variables(self, variables: Sequence[Variable]) -> None:
+        await self._database.write(lambda db: _put_variables(db, variables))
 
     async def bundles_in_use(self) -> set[str]:
         rows = await self._database.read(lambda db: db.execute("SELECT DISTINCT bundle FROM deployments").fetchall())
@@ -228,6 +247,14 @@ class SqliteStore:
                 )
 
         await self._database.write(work)
+
+
+def _put_variables(db: sqlite3.Connection, variables: Sequence[Variable]) -> None:
+    db.executemany(
+        "INSERT OR REPLACE INTO variables (function_key, name, function, value, secret, set_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        ((name_key(v.function), v.name, v.function, v.value, v.secret, v.set_at) for v in variables),
+    )
 
 
 def _deployment(row: tuple[str, str, str, str, str, str, float, int, str, int]) -> Deployment:

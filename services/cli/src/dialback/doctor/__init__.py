@@ -1,0 +1,1 @@
+"""`dialback doctor`: what a machine offers to a platform, one check a function."""
