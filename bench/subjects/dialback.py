@@ -1,4 +1,4 @@
-"""Dialback itself, callback mode, process launcher: as separate processes and as one."""
+"""Dialback itself, process launcher: as separate processes and as one, in the modes `callback` and `tunnel`."""
 
 import json
 import os
@@ -17,7 +17,7 @@ NAME = "bench"
 FUNCTION = """\
 name = "{name}"
 entry = "app:app"
-mode = "callback"
+mode = "{mode}"
 callback_socket = "{callback_socket}"
 launcher = "process"
 concurrency = 2000
@@ -31,6 +31,7 @@ class Dialback(Subject):
     """What the two shapes share: a data folder of their own, the function, the ready line, the deployment."""
 
     callback_socket = "keep"
+    mode = "callback"
 
     def environment(self) -> dict[str, str]:
         """Ours, without settings that are meant for another Dialback; no access log, as nginx beside it has none."""
@@ -41,7 +42,8 @@ class Dialback(Subject):
         folder = self.folder / "function"
         folder.mkdir()
         shutil.copy(BENCH / "app.py", folder)
-        (folder / "dialback.toml").write_text(FUNCTION.format(name=NAME, callback_socket=self.callback_socket))
+        settings = FUNCTION.format(name=NAME, mode=self.mode, callback_socket=self.callback_socket)
+        (folder / "dialback.toml").write_text(settings)
         return folder
 
     def serve(self, *words: str) -> tuple[Process, dict[str, Any]]:
@@ -80,6 +82,12 @@ class DialbackServices(Dialback):
         _, edge = self.serve("serve", "edge", "--port", "0")
         self.deploy(invoker)
         return public_url(edge)
+
+
+class DialbackTunnel(DialbackServices):
+    name = "dialback-tunnel"
+    title = "Dialback, separate processes, tunnel"
+    mode = "tunnel"
 
 
 class DialbackUp(Dialback):

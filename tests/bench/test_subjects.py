@@ -65,7 +65,9 @@ esac
 """
 
 
-@pytest.mark.parametrize(("name", "processes"), [("dialback", 2), ("dialback-up", 1), ("dialback-each", 2)])
+@pytest.mark.parametrize(
+    ("name", "processes"), [("dialback", 2), ("dialback-tunnel", 2), ("dialback-up", 1), ("dialback-each", 2)]
+)
 def test_dialback_is_started_deployed_to_and_ended(monkeypatch, tmp_path, name, processes):
     program = tmp_path / "dialback"
     program.write_text(PLATFORM)

@@ -181,7 +181,9 @@ async def test_a_worker_cannot_open_another_workers_invocation(stage: Stage) -> 
 
 
 async def test_a_worker_cannot_answer_another_workers_invocation_at_the_runtime_api(stage: Stage) -> None:
-    await stage.deploy_puppet("g")
+    # Nobody dials back here: the time for that must not run out on a busy machine.
+    await stage.deploy_puppet("f", timeouts={"start": 60.0})
+    await stage.deploy_puppet("g", timeouts={"start": 60.0})
     _, mine, _ = await stage.invoked("/@f/")
     _, other, theirs = await stage.invoked("/@g/")
     assert await mine.respond(theirs, {"statusCode": 200}) == 400

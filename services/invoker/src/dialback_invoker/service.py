@@ -16,7 +16,7 @@ from dialback_invoker.admission import Admission
 from dialback_invoker.control.access import ControlToken
 from dialback_invoker.control.app import create_app
 from dialback_invoker.control.ports import Services
-from dialback_invoker.control.server import ControlServer
+from dialback_invoker.control.server import SHUTDOWN, ControlServer
 from dialback_invoker.deploy import spare_inspection
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
@@ -66,6 +66,7 @@ log = logging.getLogger("dialback.invoker")
 OnEnded = Callable[[dict[str, object]], None]
 
 _STOP_SECONDS = 2.0
+_AT_ONCE = 0.05
 _PATIENT_INSPECTION = 60.0
 """Seconds that importing a function may take under `dialback dev`."""
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
@@ -281,7 +282,8 @@ class InvokerService:
             self.view, deployer, self.registry, store, self._recorder, self._logs, self._watchers, self.exposition
         )
         control = self.settings.control
-        server = ControlServer(create_app(services, token, hosts={control.host}), control.host, control.port)
+        app = create_app(services, token, hosts={control.host})
+        server = ControlServer(app, control.host, control.port, SHUTDOWN if self._development is None else _AT_ONCE)
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)
