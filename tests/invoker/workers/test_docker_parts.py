@@ -216,7 +216,8 @@ async def test_a_function_is_launched_as_it_says_and_else_as_the_platform_does(t
     assert made.launching(FunctionConfig()).launcher.name == "process"
     contained = made.launching(FunctionConfig.model_validate({"launcher": "docker"}))
     assert (contained.launcher.name, contained.callback_url) == ("docker", "unix:///run/dialback/receiver.sock")
-    assert await made.provide(tmp_path, FunctionConfig(), lambda _: None) is False
+    async with made.provided(tmp_path, FunctionConfig(), lambda _: None) as taken:
+        assert taken is False
     assert await made.remove_unused([]) == []
     await made.close()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,13 +100,15 @@ class Launchers:
         if self._contained(deployment.config):
             self._containers().site.prepare(self._data.bundle(deployment.bundle))
 
-    async def provide(self, tree: Path, config: FunctionConfig, tell: Callable[[str], None]) -> bool:
-        """What a function in a container needs is in its image, which is made ready here; False for any other."""
+    @asynccontextmanager
+    async def provided(self, tree: Path, config: FunctionConfig, tell: Callable[[str], None]) -> AsyncIterator[bool]:
+        """What a function in a container needs is in its image, which is ready in here; False for any other."""
         if not self._contained(config):
-            return False
+            yield False
+            return
         self._refuse_process(config)
-        await self._environments().provide(tree, config, tell)
-        return True
+        async with self._environments().provided(tree, config, tell):
+            yield True
 
     async def remove_unused(self, bundles: Collection[str]) -> list[str]:
         """Removes the images of functions that are not among these any more; their names."""

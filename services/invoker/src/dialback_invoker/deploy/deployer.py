@@ -105,7 +105,7 @@ class Deployer:
         self._inspector = inspector
         self.environments = environments or Environments(data.environments)
         if elsewhere is not None:
-            self.environments.elsewhere = elsewhere.provide
+            self.environments.elsewhere = elsewhere.provided
         self.limits = limits or BundleLimits()
         self._surroundings = surroundings
         self._clock = clock
