@@ -15,7 +15,8 @@ import pytest
 import uvloop
 from rich.console import Console
 
-from dialback.dev.session import DevOptions, DevSession, dev_settings
+from dialback.dev.options import DevOptions, dev_settings
+from dialback.dev.session import DevSession
 from dialback.settings import resolve
 
 BOUND = 20.0

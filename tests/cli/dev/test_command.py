@@ -14,7 +14,8 @@ from typer.testing import Result
 
 from dialback.commands import dev as command
 from dialback.dev import session as module
-from dialback.dev.session import DevOptions, debugpy_folder, launch_json
+from dialback.dev.attaching import debugpy_folder, launch_json
+from dialback.dev.options import DevOptions
 from dialback.settings import Settings
 
 Run = Callable[..., Result]

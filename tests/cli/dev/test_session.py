@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dialback.dev.session import DevOptions, DevSession, dev_settings
+from dialback.dev.options import DevOptions, dev_settings
+from dialback.dev.session import DevSession
 from dialback.settings import resolve
 
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
@@ -306,3 +307,10 @@ async def test_a_stop_cuts_what_runs_and_leaves_nothing(dev: Any) -> None:
         assert await session.task == 0
         assert asyncio.get_running_loop().time() - begun < 5
     assert not (session.settings.data_dir / "platform.json").exists()
+
+
+async def test_a_stop_does_not_wait_for_code_that_hangs_while_it_is_imported(dev: Any) -> None:
+    session = await dev({"app.py": "import time\ntime.sleep(100)\n"}, "ready")
+    begun = asyncio.get_running_loop().time()
+    assert await session.stop() == 0
+    assert asyncio.get_running_loop().time() - begun < 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ def tree(containers: Containers) -> Path:
     return bundle
 
 
+async def provide(
+    environments: ContainerEnvironments, tree: Path, config: FunctionConfig, tell: Callable[[str], None]
+) -> None:
+    async with asyncio.timeout(120), environments.provided(tree, config, tell):
+        pass
+
+
 def images(containers: Containers) -> list[str]:
     found: list[dict[str, Any]] = containers.client.images(
         filters={"label": f"dialback.platform={containers.site.platform}"}
@@ -48,12 +56,12 @@ async def test_dependencies_are_installed_once_for_the_containers_own_python(
     said: list[str] = []
     config = FunctionConfig()
     try:
-        await within(environments.provide(tree, config, said.append), 120)
+        await provide(environments, tree, config, said.append)
         assert said[0] == "installing requirements.txt into an image for containers"
         assert not any("\x1b" in line or line.startswith("Step") for line in said)
         (name,) = images(containers)
         again: list[str] = []
-        await within(environments.provide(tree, config, again.append))
+        await provide(environments, tree, config, again.append)
         assert again == []
         pool = containers.pool()
         found = await containers.run(
@@ -63,6 +71,8 @@ async def test_dependencies_are_installed_once_for_the_containers_own_python(
         assert containers.inspected()["Config"]["Image"] == name
         await within(pool.stop(0))
         assert await environments.remove_unused([tree]) == []
+        async with environments.provided(tree, config, again.append):
+            assert await environments.remove_unused([]) == [], "a deployment under way keeps its image"
         (tree / "requirements.txt").unlink()
         assert await environments.remove_unused([tree]) == [name]
         assert images(containers) == []
@@ -98,7 +108,7 @@ async def test_what_cannot_be_installed_is_told_in_the_resolvers_words(
 ) -> None:
     (tree / "requirements.txt").write_text("iniconfig==99999\n")
     with pytest.raises(BuildFailed, match="no version of iniconfig==99999") as caught:
-        await within(environments.provide(tree, FunctionConfig(), lambda _: None), 120)
+        await provide(environments, tree, FunctionConfig(), lambda _: None)
     assert caught.value.file == "requirements.txt"
     assert images(containers) == []
 
@@ -108,7 +118,7 @@ async def test_an_old_websockets_is_refused_before_the_bridge_meets_it(
 ) -> None:
     (tree / "requirements.txt").write_text("websockets==11.0\n")
     with pytest.raises(BuildFailed, match="websockets"):
-        await within(environments.provide(tree, FunctionConfig(), lambda _: None), 120)
+        await provide(environments, tree, FunctionConfig(), lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +131,7 @@ async def test_a_python_that_containers_do_not_have_is_refused_by_name(
         (containers.spec.bundle / "pyproject.toml").write_text(project)
     config = FunctionConfig().model_copy(update={"python": python})
     with pytest.raises(NoPython, match=r"containers run Python 3\.13"):
-        await within(environments.provide(containers.spec.bundle, config, lambda _: None))
+        await provide(environments, containers.spec.bundle, config, lambda _: None)
 
 
 def test_hashes_are_demanded_without_a_constraint_that_has_none(tmp_path: Path) -> None:

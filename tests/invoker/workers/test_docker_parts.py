@@ -180,7 +180,7 @@ async def test_in_a_compose_project_containers_belong_to_it(tmp_path: Path) -> N
     await engine.close()
 
 
-def launchers(tmp_path: Path, launcher: str) -> Launchers:
+def launchers(tmp_path: Path, launcher: str, **more: bool) -> Launchers:
     data = data_folder(tmp_path / "data")
     data.create()
 
@@ -190,7 +190,7 @@ def launchers(tmp_path: Path, launcher: str) -> Launchers:
     run = run_folder(data, {"XDG_RUNTIME_DIR": str(tmp_path)})
     process = ProcessLauncher(run.root) if launcher == "process" else None
     settings = InvokerSettings(launcher=launcher)  # type: ignore[arg-type]
-    return Launchers(settings, data, run, process, BridgeInspector(), receiver)
+    return Launchers(settings, data, run, process, BridgeInspector(), receiver, **more)
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,20 @@ async def test_a_function_is_launched_as_it_says_and_else_as_the_platform_does(t
     assert made.launching(FunctionConfig()).launcher.name == "process"
     contained = made.launching(FunctionConfig.model_validate({"launcher": "docker"}))
     assert (contained.launcher.name, contained.callback_url) == ("docker", "unix:///run/dialback/receiver.sock")
-    assert await made.provide(tmp_path, FunctionConfig(), lambda _: None) is False
+    async with made.provided(tmp_path, FunctionConfig(), lambda _: None) as taken:
+        assert taken is False
     assert await made.remove_unused([]) == []
+    await made.close()
+
+
+async def test_under_dev_every_function_is_a_process(tmp_path: Path) -> None:
+    made = launchers(tmp_path, "process", development=True)
+    made.dial("unix:///receiver", ())
+    config = FunctionConfig.model_validate({"launcher": "docker", "idle": "pause"})
+    assert made.launching(config).launcher.name == "process"
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "app.py").write_text("def handler(event, context): ...\n")
+    assert (await made.inspect(tmp_path / "code", config)).kind == "lambda"
     await made.close()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,13 @@ def test_one_that_is_stuck_is_not_waited_for(spares: Spares, folder: Path, monke
     assert stuck.process.poll() is not None
 
 
+def test_of_kinds_that_are_not_used_any_more_none_is_kept(spares: Spares, folder: Path) -> None:
+    for number in range(3):
+        inspected(spares, folder, PYTHONHASHSEED=str(number))
+        assert spares.ready(20)
+    assert [kind[1][-1][1] for kind in spares._waiting] == ["1", "2"]
+
+
 def test_a_module_that_fails_makes_the_spare_unfit(folder: Path) -> None:
     (folder / "worse.py").write_text("raise ValueError\n")
     command = [sys.executable, "-m", "dialback_bridge", "spare", "--fd", "0", "worse"]
@@ -165,6 +174,27 @@ async def test_an_inspection_by_a_spare_is_one_like_any_other(spares: Spares, fo
     missing = BridgeInspector(20.0, ("/no/python", "inspect"), begin=through)
     with pytest.raises(Exception, match="cannot be started"):
         await missing.inspect(folder, FunctionConfig())
+
+
+async def test_an_inspection_that_nobody_wants_any_more_leaves_no_process(folder: Path) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    may_start = threading.Event()
+
+    def late(command: Any, **more: Any) -> subprocess.Popen[bytes]:
+        assert may_start.wait(10)
+        started.append(start((sys.executable, "-c", "import time; time.sleep(60)"), **more))
+        return started[0]
+
+    pipe = subprocess.PIPE
+    work = begin(late, "inspect", cwd=folder, env={}, stdin=pipe, stdout=1, stderr=2, start_new_session=True)
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    may_start.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert started[0].poll() is not None
 
 
 def test_imports_are_read_without_running_anything(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ class Launchers:
         process: ProcessLauncher | None,
         inspector: Inspector,
         open_receiver: Callable[[], Awaitable[Path]],
+        *,
+        development: bool = False,
     ) -> None:
         """``process`` starts workers as processes, and ``inspector`` looks at their functions; None where all workers
         are containers. ``open_receiver`` makes the receiver listen on its Unix socket, unless it does, and answers
@@ -54,6 +57,7 @@ class Launchers:
         self._run = run
         self._open_receiver = open_receiver
         self._process = process
+        self._development = development
         self._docker: DockerLauncher | None = None
         self._process_inspector = inspector
         self._receiver: tuple[str, tuple[AllowedUrl, ...]] = ("", ())
@@ -86,22 +90,24 @@ class Launchers:
 
     def launching(self, config: FunctionConfig) -> Launching:
         """How workers of a function are started."""
-        if self._process is not None and config.launcher != "docker":
+        if self._process is not None and not self._contained(config):
             return Launching(self._process, *self._receiver)
         return Launching(self._containers(), CALLBACK_URL, ALLOW)
 
     def prepare(self, deployment: Deployment) -> None:
         """It serves from now on: its image is looked for, and built if it is not there any more."""
-        if self._process is None or deployment.config.launcher == "docker":
+        if self._contained(deployment.config):
             self._containers().site.prepare(self._data.bundle(deployment.bundle))
 
-    async def provide(self, tree: Path, config: FunctionConfig, tell: Callable[[str], None]) -> bool:
-        """What a function in a container needs is in its image, which is made ready here; False for any other."""
-        if self._process is not None and config.launcher != "docker":
-            return False
+    @asynccontextmanager
+    async def provided(self, tree: Path, config: FunctionConfig, tell: Callable[[str], None]) -> AsyncIterator[bool]:
+        """What a function in a container needs is in its image, which is ready in here; False for any other."""
+        if not self._contained(config):
+            yield False
+            return
         self._refuse_process(config)
-        await self._environments().provide(tree, config, tell)
-        return True
+        async with self._environments().provided(tree, config, tell):
+            yield True
 
     async def remove_unused(self, bundles: Collection[str]) -> list[str]:
         """Removes the images of functions that are not among these any more; their names."""
@@ -117,13 +123,17 @@ class Launchers:
 
     async def inspect(self, folder: Path, config: FunctionConfig, python: WorkerPython | None = None) -> Inspected:
         """Implements `deploy.inspect.Inspector`. Raises ConfigError for what this platform does not run."""
-        if self._process is not None and config.launcher != "docker":
+        if not self._contained(config):
             self._refuse_container_keys(config)
             return await self._process_inspector.inspect(folder, config, python)
         self._refuse_process(config)
         from dialback_invoker.deploy.inspect_container import ContainerInspector
 
         return await ContainerInspector(self._containers()).inspect(folder, config)
+
+    def _contained(self, config: FunctionConfig) -> bool:
+        """Whether a function runs in containers. Under `dialback dev` what can run as a process does."""
+        return self._process is None or (config.launcher == "docker" and not self._development)
 
     def _refuse_process(self, config: FunctionConfig) -> None:
         if config.launcher == "process" and self._process is None:
@@ -134,6 +144,8 @@ class Launchers:
 
     def _refuse_container_keys(self, config: FunctionConfig) -> None:
         """A wish that would not be granted is an error, never ignored."""
+        if self._development:
+            return
         for key, value, asked in (
             ("sandbox", config.sandbox, config.sandbox),
             ("idle", "pause", config.idle == "pause"),

@@ -16,7 +16,7 @@ from dialback_invoker.admission import Admission
 from dialback_invoker.control.access import ControlToken
 from dialback_invoker.control.app import create_app
 from dialback_invoker.control.ports import Services
-from dialback_invoker.control.server import ControlServer
+from dialback_invoker.control.server import SHUTDOWN, ControlServer
 from dialback_invoker.deploy import spare_inspection
 from dialback_invoker.deploy.deployer import Deployer
 from dialback_invoker.deploy.inspect import BridgeInspector
@@ -67,6 +67,7 @@ log = logging.getLogger("dialback.invoker")
 OnEnded = Callable[[dict[str, object]], None]
 
 _STOP_SECONDS = 2.0
+_AT_ONCE = 0.05
 _PATIENT_INSPECTION = 60.0
 """Seconds that importing a function may take under `dialback dev`."""
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
@@ -129,7 +130,13 @@ class InvokerService:
         self.run.create()
         self._undo.append(self.run.remove)
         self._launchers = Launchers(
-            self.settings, self.data, self.run, self._processes(), self._inspector(), self._open_unix
+            self.settings,
+            self.data,
+            self.run,
+            self._processes(),
+            self._inspector(),
+            self._open_unix,
+            development=self._development is not None,
         )
         self._undo.append(self._launchers.close)
         await self._launchers.start()
@@ -278,7 +285,8 @@ class InvokerService:
         control = self.settings.control
         shown = self.settings.control_public_url
         hosts = {control.host, *({urlsplit(shown).hostname or ""} if shown else ())}
-        server = ControlServer(create_app(services, token, hosts=hosts), control.host, control.port)
+        app = create_app(services, token, hosts=hosts)
+        server = ControlServer(app, control.host, control.port, SHUTDOWN if self._development is None else _AT_ONCE)
         port = await server.start()
         self._undo.append(server.stop)
         self._undo.append(self._logs.end_followers)

@@ -49,7 +49,8 @@ def dev(
     breakpoint() stops in this terminal.
     """
     from dialback.bundle import default_name
-    from dialback.dev.session import DevOptions, DevSession, dev_settings
+    from dialback.dev.options import DevOptions, dev_settings
+    from dialback.dev.session import DevSession
     from dialback.errors import UsageProblem
     from dialback.names import check_name
     from dialback.session import settings_of

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from dialback.bundle import pack
 from dialback.control_client import ControlClient
-from dialback.deploying import deploy_bundle
 from dialback.dev.problem import Problem, of_save, of_start
 from dialback.errors import CliError
 from dialback_invoker.rollout import Rollout
@@ -52,13 +51,16 @@ class Redeploy:
         client: ControlClient,
         rollout: Rollout,
         tell: Callable[[Result], None],
+        installing: Callable[[str], None],
     ) -> None:
+        """`installing` is told what the installation of dependencies says, from a thread."""
         self._source = source
         self._root = root
         self._name = name
         self._client = client
         self._rollout = rollout
         self._tell = tell
+        self._installing = installing
         self._starts: set[asyncio.Task[None]] = set()
         self._broken = False
 
@@ -92,13 +94,17 @@ class Redeploy:
         for tried in range(TRIES):
             try:
                 with closing(pack(self._source, self._name)) as bundle:
-                    return deploy_bundle(self._client, bundle).unchanged
+                    return self._client.deploy(bundle, _unheard, self._installation).unchanged
             except (CliError, FileNotFoundError) as error:
                 moving = isinstance(error, FileNotFoundError) or "changed while it was packed" in str(error)
                 if not moving or tried == TRIES - 1:
                     raise
             time.sleep(PAUSE)
         raise AssertionError("the last try returned or raised")
+
+    def _installation(self, line: str | None) -> None:
+        if line is not None and line.strip():
+            self._installing(line.strip())
 
     async def _start(self, save: Save, unchanged: bool) -> None:
         before = self.version
@@ -113,3 +119,7 @@ class Redeploy:
     def _say(self, save: Save, problem: Problem | None, *, unchanged: bool = False) -> None:
         seconds = asyncio.get_running_loop().time() - save.at
         self._tell(Result(save, self.version, seconds, problem, unchanged))
+
+
+def _unheard(_count: int) -> None:
+    """An upload to ourselves needs no progress."""

@@ -16,11 +16,12 @@ from rich.text import Text
 
 from dialback.dev.problem import Problem
 from dialback.dev.problem_view import problem_view
+from dialback.dev.request_line import clock, request_event, request_line, short
 from dialback.dev.screen import Screen
 from dialback.dev.state import State
 from dialback.dev.tracebacks import begins, parse
-from dialback.ending import NO_FUNCTION, code_words
-from dialback.terminal import QUIET, milliseconds, safe, size
+from dialback.ending import NO_FUNCTION
+from dialback.terminal import QUIET, safe
 from dialback_edge.access_log import AccessRecord
 from dialback_invoker.launchers.base import LogLine
 from dialback_wire.messages import Request
@@ -33,8 +34,6 @@ TRACE = 0.01
 """Seconds after its last line when a traceback counts as whole."""
 REMEMBERED = 500
 """Requests that late output can still be shown under."""
-PATH = 24
-LONGEST_PATH = 100
 LEVELS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"}
 STARTED = "→"
 OUTPUT = "│"
@@ -142,7 +141,7 @@ class RequestLog:
         request.shown = True
         if record.code == NO_FUNCTION and self._state.problem is not None:
             record.code, record.detail = "SL", "the save is broken"
-        self._screen.show(request_line(record, request.summary), _event(record, request.summary))
+        self._screen.show(request_line(record, request.summary), request_event(record, request.summary))
         self._last = request.id
         self._show_held(request)
 
@@ -154,8 +153,8 @@ class RequestLog:
     def _show(self, request: _Request, said: LogLine | Problem) -> None:
         if self._last != request.id:
             self._last = request.id
-            head = Text.assemble((f"{_clock(time.time())}  ", QUIET), (f"{STARTED}   ", QUIET))
-            self._screen.show(head.append(f"{safe(request.method)} {_short(request.path)}", QUIET))
+            head = Text.assemble((f"{clock(time.time())}  ", QUIET), (f"{STARTED}   ", QUIET))
+            self._screen.show(head.append(f"{safe(request.method)} {short(request.path)}", QUIET))
         if isinstance(said, Problem):
             view = problem_view(said, self._folder)
             view = Text("\n").join(Text("          ").append_text(line) for line in view.split("\n"))
@@ -172,63 +171,3 @@ class RequestLog:
         text.append(safe(line.line), LEVELS.get(line.level, QUIET) if line.stream == "log" else QUIET)
         event = {"event": "log", "id": line.invocation, "stream": line.stream, "level": line.level, "line": line.line}
         self._screen.show(text, event)
-
-
-def request_line(record: AccessRecord, summary: dict[str, object] | None) -> Text:
-    """`12:30:01  200 GET /chat    first byte 3.1 ms · total 1.20 s · 1.2 KiB · streamed 12 chunks`"""
-    status = "red" if not record.status or record.status >= 500 else "yellow" if record.status >= 400 else "green"
-    line = Text.assemble((f"{_clock(record.at + record.duration)}  ", QUIET), (f"{record.status or '---'}", status))
-    line.append(f" {safe(record.method)} {_short(record.path).ljust(PATH)}")
-    facts = [
-        "" if record.head_after is None else f"first byte {milliseconds(record.head_after * 1000)}",
-        f"total {milliseconds(record.duration * 1000)}",
-        size(record.bytes_out),
-        way(summary),
-    ]
-    line.append("  " + " · ".join(filter(None, facts)), QUIET)
-    words = code_words(record.code)
-    if words:
-        line.append(f"  {words}", "red" if record.code[0] in "SsIP" else "yellow")
-        if record.detail and not words.endswith(record.detail):
-            line.append(f": {safe(record.detail)}", QUIET)
-    return line
-
-
-def way(summary: dict[str, object] | None) -> str:
-    """How the answer came, and whether a worker was started for it."""
-    if summary is None or not summary["mode"]:
-        return ""
-    chunks = summary["chunks"]
-    if summary["mode"] == "buffered":
-        said = "buffered"
-    elif isinstance(chunks, int) and chunks > 1:
-        said = f"streamed {chunks:,} chunks"
-    else:
-        said = ""
-    return f"{said}, cold" if summary["cold"] and said else "cold" if summary["cold"] else said
-
-
-def _event(record: AccessRecord, summary: dict[str, object] | None) -> dict[str, object]:
-    found = summary or {}
-    return {
-        "event": "request",
-        "id": record.id,
-        "at": round(record.at, 3),
-        "method": record.method,
-        "path": record.path,
-        "status": record.status,
-        "code": record.code,
-        "detail": record.detail,
-        "bytes_out": record.bytes_out,
-        "head_ms": None if record.head_after is None else round(record.head_after * 1000, 2),
-        "duration_ms": round(record.duration * 1000, 2),
-        **{key: found.get(key) for key in ("mode", "verdict", "chunks", "deployment")},
-    }
-
-
-def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))
-
-
-def _short(path: str) -> str:
-    return safe(path if len(path) <= LONGEST_PATH else path[: LONGEST_PATH - 1] + "…")

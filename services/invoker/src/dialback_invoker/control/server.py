@@ -9,17 +9,20 @@ from aiohttp import web
 
 from dialback_invoker.errors import DialbackError, PlatformFailure
 
-_SHUTDOWN: Final = 1.0  # seconds that answers in flight get at a stop
+SHUTDOWN: Final = 1.0
+"""Seconds that answers in flight get at a stop."""
 
 
 class ControlServer:
-    """Serves a control application on ``host`` and ``port`` (0: a free one) from `start` to `stop`."""
+    """Serves a control application on ``host`` and ``port`` (0: a free one) from `start` to `stop`, where answers in
+    flight get ``shutdown`` seconds.
+    """
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
+    def __init__(self, app: web.Application, host: str, port: int, shutdown: float = SHUTDOWN) -> None:
         self._host = host
         self._port = port
         # handler_cancellation: an asker that leaves ends its follow or its run, even while nothing is written to it.
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_SHUTDOWN, access_log=None)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=shutdown, access_log=None)
 
     async def start(self) -> int:
         """Begin to listen; returns the port. Raises PlatformFailure naming address and port if that is not possible."""
@@ -33,7 +36,7 @@ class ControlServer:
         return self._port
 
     async def stop(self) -> None:
-        """Stop listening, give answers in flight a second, then drop them; harmless when repeated."""
+        """Stop listening, give answers in flight a moment, then drop them; harmless when repeated."""
         await self._runner.cleanup()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -31,8 +32,8 @@ _log = logging.getLogger(__name__)
 class Elsewhere(Protocol):
     """Keeps what functions need in another place than the data folder: in images."""
 
-    async def provide(self, tree: Path, config: FunctionConfig, tell: Tell) -> bool:
-        """Makes ready what the function in ``tree`` needs; False when it is none of its functions."""
+    def provided(self, tree: Path, config: FunctionConfig, tell: Tell) -> AbstractAsyncContextManager[bool]:
+        """Inside, what the function in ``tree`` needs is ready, and kept; False when it is none of its functions."""
         ...
 
     async def remove_unused(self, bundles: Collection[str]) -> list[str]:

@@ -103,7 +103,7 @@ class Deployer:
         self._inspector = inspector
         self.environments = environments or Environments(data.environments)
         if elsewhere is not None:
-            self.environments.elsewhere = elsewhere.provide
+            self.environments.elsewhere = elsewhere.provided
         self.limits = limits or BundleLimits()
         self._clock = clock
         self._names: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -48,9 +48,18 @@ async def begin(
     assert start_new_session
     theirs, ours = os.pipe()
     job = partial(start, command, cwd=cwd, env=env, stdin=theirs, stdout=stdout, stderr=stderr)
+    starting = asyncio.ensure_future(asyncio.to_thread(job))
     try:
-        return SpareProcess(await asyncio.to_thread(job), os.fdopen(ours, "wb", 0))
-    except BaseException:
+        return SpareProcess(await asyncio.shield(starting), os.fdopen(ours, "wb", 0))
+    except asyncio.CancelledError:
+        # Nobody wants the process that a thread is starting.
+        os.close(ours)
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            starting.result().kill()
+            await asyncio.to_thread(starting.result().wait)
+        raise
+    except OSError:
         os.close(ours)
         raise
     finally:

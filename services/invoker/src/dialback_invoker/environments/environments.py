@@ -21,7 +21,7 @@ import shutil
 import sysconfig
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -65,7 +65,7 @@ class Environments:
         self._environ = environ
         self._own = own or own_interpreter()
         self._find_uv = uv
-        self.elsewhere: Callable[[Path, FunctionConfig, Tell], Awaitable[bool]] = _nowhere
+        self.elsewhere: Callable[[Path, FunctionConfig, Tell], AbstractAsyncContextManager[bool]] = _nowhere
         """Is asked first: provides what functions need that run where these environments cannot be seen."""
         self._known: dict[str, Environment] = {}
         self._chosen: dict[Wish, Interpreter] = {}
@@ -114,9 +114,10 @@ class Environments:
         None: the function needs none. Raises RequirementsError, NoPython, BuildFailed, BuildTimeout, DiskFull,
         PlatformFailure; what ran before is not touched. Cancelling it ends the build, unless others wait for it too.
         """
-        if await self.elsewhere(tree, config, tell):
-            yield None
-            return
+        async with self.elsewhere(tree, config, tell) as taken:
+            if taken:
+                yield None
+                return
         requirements = await asyncio.to_thread(find_requirements, tree, config.entry)
         order = await self._order(requirements, config)
         if order is None:
@@ -223,8 +224,9 @@ class Environments:
         return self._bridge
 
 
-async def _nowhere(_tree: Path, _config: FunctionConfig, _tell: Tell) -> bool:
-    return False
+@asynccontextmanager
+async def _nowhere(_tree: Path, _config: FunctionConfig, _tell: Tell) -> AsyncIterator[bool]:
+    yield False
 
 
 class _Build:

@@ -13,7 +13,9 @@ import json
 import os
 import shlex
 import tarfile
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,14 +68,26 @@ class ContainerEnvironments:
         self._python_version = python_version
         self._wanted: dict[Path, Wanted] = {}
         self._there: dict[str, asyncio.Task[None]] = {}
+        self._held: Counter[str] = Counter()
+        """Images of deployments under way, which no stored function names yet."""
+        self._looking = asyncio.Lock()
 
-    async def provide(self, tree: Path, config: FunctionConfig, tell: Tell) -> None:
-        """Makes the image of the function in ``tree`` ready. Raises RequirementsError, NoPython, BuildFailed,
-        EngineFailed.
+    @asynccontextmanager
+    async def provided(self, tree: Path, config: FunctionConfig, tell: Tell) -> AsyncIterator[None]:
+        """The image of the function in ``tree`` is ready, and stays at least as long as this. Raises
+        RequirementsError, NoPython, BuildFailed, EngineFailed.
         """
         wanted = await asyncio.to_thread(look, tree, config)
         await self._check_python(wanted)
-        await self._ensure(wanted, tree, tell)
+        name = ""
+        if wanted.requirements is not None:
+            name = self._name(wanted.requirements, await self._base.identity())
+        self._held[name] += 1
+        try:
+            await self._ensure(wanted, tree, tell)
+            yield
+        finally:
+            self._held[name] -= 1
 
     async def image_of(self, tree: Path) -> str:
         """The name of a function's image, which is built if it was lost. Raises LaunchFailed."""
@@ -106,11 +120,15 @@ class ContainerEnvironments:
                 continue
             if wanted.requirements is not None:
                 kept.add(self._name(wanted.requirements, base))
-        unused = [name for name in ours if name not in kept]
-        for name in unused:
-            self._there.pop(name, None)
-            await self._engine.remove_image(name)
-        return unused
+        removed = []
+        for name in ours:
+            async with self._looking:
+                if name not in kept and not self._held[name]:
+                    self._there.pop(name, None)
+                    await self._engine.remove_image(name)
+                    removed.append(name)
+        self._held = +self._held
+        return removed
 
     async def close(self) -> None:
         """Waits for the builds that run."""
@@ -135,7 +153,8 @@ class ContainerEnvironments:
         if wanted.requirements is None:
             return base
         name = self._name(wanted.requirements, await self._base.identity())
-        task = self._there.get(name)
+        async with self._looking:
+            task = self._there.get(name)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             # Read now: the tree may be gone before the engine has it.
             packed = await asyncio.to_thread(context, wanted.requirements, tree, base)

@@ -25,6 +25,8 @@ READ_AT_START = ("PYTHON", "LD_", "LANG", "LC_", "GLIBC", "MALLOC_")
 """Variables with these beginnings cannot be given to an interpreter that runs."""
 AFTER = 0.2
 """Seconds after a start when the next spare is begun: the processor belongs to the one that was started."""
+MOST = 2
+"""Spares that wait at most: one for inspections, one for workers."""
 SLOW = 3.0
 """Seconds after which a spare that is still importing counts as stuck."""
 
@@ -160,11 +162,14 @@ class Spares:
                 return
         spare = _Spare(process, ours, modules, time.monotonic())
         with self._lock:
-            left = self._waiting.pop(kind, None) if not self._closed else spare
-            if left is not spare:
+            left = [spare] if self._closed else [each for each in (self._waiting.pop(kind, None),) if each is not None]
+            if not self._closed:
                 self._waiting[kind] = spare
-        if left is not None:
-            left.discard()
+                while len(self._waiting) > MOST:
+                    # The kinds of an environment that is not used any more.
+                    left.append(self._waiting.pop(next(iter(self._waiting))))
+        for each in left:
+            each.discard()
 
 
 def _kind(command: Sequence[str], env: Mapping[str, str]) -> Kind | None:
