@@ -175,6 +175,7 @@ async def test_in_a_compose_project_containers_belong_to_it(tmp_path: Path) -> N
         "com.docker.compose.project": "demo",
         "com.docker.compose.service": "worker",
         "com.docker.compose.oneoff": "True",
+        "com.docker.compose.config-hash": "worker",
     }
     assert site.network_labels == {"dialback.platform": "p", "com.docker.compose.project": "demo"}
     await engine.close()
