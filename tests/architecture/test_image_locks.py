@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-OPTIONAL = {"click", "setuptools"}
-"""Imported where they happen to be installed."""
+OPTIONAL = {"click", "setuptools", "coverage"}
+"""Imported where they happen to be installed, or because the tests measure themselves."""
 LOCKS = Path(__file__).resolve().parents[2] / "requirements"
 PROGRAM = """
 import sys

@@ -94,6 +94,8 @@ class Strings:
         self._tasks: set[asyncio.Task[None]] = set()
         self._puppets: list[Puppet] = []
         self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+        self._stopped = False
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._connected, self.path, limit=64 * 1024 * 1024)
@@ -105,17 +107,26 @@ class Strings:
                 puppet.do(exit=0)
 
     async def stop(self) -> None:
+        self._stopped = True
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     async def puppet(self) -> Puppet:
         """The next worker that was started."""
         return await asyncio.wait_for(self._came.get(), BOUND)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        if self._stopped:
+            # A worker that connected in the last moment: nobody is left to talk to it.
+            writer.transport.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._serve(Puppet(reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -10,9 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from dialback_invoker.launchers.docker_container import FUNCTION_LABEL
-from dialback_invoker.launchers.docker_engine import Engine
+from dialback_invoker.launchers.docker_engine import Engine, EngineFailed
 
 NONE = "none"
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds between attempts to remove a network: the engine may still be taking the last container off it."""
 
 
 class Networks:
@@ -37,9 +39,23 @@ class Networks:
             return self._ids[function]
 
     async def leave(self, function: str) -> None:
-        """After the worker's container is gone. The last one's network goes, too. Raises EngineFailed."""
+        """After the worker's container is gone. The last one's network goes, too.
+
+        Raises EngineFailed when that cannot be done by and by; the function's next worker uses the network again then.
+        """
         async with self._locks[function]:
             self._users[function] -= 1
             if self._users[function] == 0:
                 del self._users[function]
-                await self._engine.remove_network(self._ids.pop(function))
+                await self._remove(self._ids[function])
+                del self._ids[function]
+
+    async def _remove(self, network: str) -> None:
+        for pause in PAUSES:
+            try:
+                await self._engine.remove_network(network)
+            except EngineFailed:
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._engine.remove_network(network)
