@@ -127,3 +127,11 @@ def test_progress_is_plain_in_a_pipe_and_a_restart_serves_from_the_same_environm
     platform.start_edge(public)
     assert platform.get("/@pinned/").text == before
     platform.command("rm", "pinned")
+
+
+def test_a_deployment_that_fails_leaves_nothing_of_its_upload(platform: Platform, folder: Path) -> None:
+    (folder / "app.py").write_text(APP.replace("VERSION", "none"))
+    for number in range(4):
+        (folder / "requirements.txt").write_text(f"no-such-package-of-dialback=={number}\n")
+        assert platform.command("deploy", str(folder), "--name", "left", check=False).returncode
+    eventually(lambda: not list((platform.data / "bundles").glob(".staging*")), 5.0, "uploads are left")

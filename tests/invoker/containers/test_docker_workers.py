@@ -60,8 +60,8 @@ async def test_a_retired_pool_leaves_no_container(containers: Containers) -> Non
     ("code", "reason", "number"),
     [
         ("os._exit(3)", "exited with status 3", None),
-        ("os.kill(os.getpid(), 9)", "killed by SIGKILL", signal.SIGKILL),
-        ("os.abort()", "killed by SIGABRT", signal.SIGABRT),
+        ("os.kill(os.getpid(), 9)", "was killed by SIGKILL", signal.SIGKILL),
+        ("os.abort()", "was killed by SIGABRT", signal.SIGABRT),
     ],
 )
 async def test_a_death_has_its_reason(containers: Containers, code: str, reason: str, number: int | None) -> None:
@@ -85,7 +85,7 @@ async def test_a_container_that_is_killed_from_outside_is_noticed_at_once(contai
     await asyncio.to_thread(containers.client.kill, containers.found()[0]["Id"])
     died = await within(asyncio.shield(lease.result), 3.0)
     lease.release()
-    assert died.reason == "killed by SIGKILL"
+    assert died.reason == "was killed by SIGKILL"
 
 
 async def test_a_container_that_is_removed_from_outside_is_noticed_too(containers: Containers) -> None:
@@ -103,7 +103,7 @@ async def test_too_much_memory_is_said_to_be_that(containers: Containers) -> Non
     died = await containers.answer(lease)
     lease.release()
     assert died.oom
-    assert died.reason == "killed: it used more than its 64 MB of memory"
+    assert died.reason == "was killed: it used more than its 64 MB of memory"
     await containers.until(lambda: not pool.workers)
     assert await containers.run(pool, "result = 'again'") == "again"
 

@@ -107,6 +107,7 @@ async def test_a_secret_is_not_in_proc_nor_on_the_disk_nor_in_what_the_platform_
     assert (await node.http.get("/@f/print")).status_code == 200
     failed = await node.http.get("/@f/raise")
     assert failed.status_code == 500
+    assert "refused with [secret KEY]" in failed.text, "what the client gets is what the edge logs"
     assert (await node.http.get("/@other/KEY")).text == "None|None", "variables belong to one function"
     trace = await node.trace(failed.headers["x-dialback-id"])
     assert trace["detail"].endswith("refused with [secret KEY]")

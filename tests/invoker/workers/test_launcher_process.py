@@ -137,7 +137,7 @@ async def test_a_killed_worker_is_noticed_within_a_tenth_of_a_second(platform: P
     answer = await within(asyncio.shield(lease.result))
     assert time.monotonic() - killed < 0.1
     assert isinstance(answer, WorkerDied)
-    assert (answer.signal, answer.code, answer.oom, answer.reason) == (9, None, False, "killed by SIGKILL")
+    assert (answer.signal, answer.code, answer.oom, answer.reason) == (9, None, False, "was killed by SIGKILL")
     lease.release()
 
 
@@ -174,7 +174,7 @@ async def test_a_memory_bomb_is_killed_and_the_reason_told(run_dir: Path, spec: 
     lease.release()
     assert isinstance(answer, WorkerDied)
     assert answer.oom
-    assert answer.reason == "killed: it used more than its 64 MB of memory"
+    assert answer.reason == "was killed: it used more than its 64 MB of memory"
     assert launcher.memory_enforcement in ("cgroup", "watch")
     assert launcher.tracking in (("cgroup", "proc") if use_cgroups else ("proc",))
     await within(pool.stop(0))

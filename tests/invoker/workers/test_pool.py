@@ -387,7 +387,7 @@ async def test_a_condemned_worker_is_replaced_and_killed_when_the_others_are_don
     fine.release()
     answer = await within(stuck.result)
     assert isinstance(answer, WorkerDied)
-    assert answer.reason == "killed by the platform"
+    assert answer.reason == "was killed by the platform"
     other.release()
     stuck.condemn(0)  # of a dead worker: nothing
 

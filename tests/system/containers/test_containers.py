@@ -54,7 +54,7 @@ def test_a_container_killed_in_mid_stream_is_a_truncation(start: Callable[..., P
     trace = platform.trace(identity)
     assert (trace["verdict"], trace["code"]) == ("truncated", "SD")
     assert "killed by SIGKILL" in str(trace["detail"])
-    assert "the worker killed by SIGKILL" in platform.command("logs", "probe").stdout
+    assert "the worker was killed by SIGKILL" in platform.command("logs", "probe").stdout
     assert platform.get("/@probe/hello").text == "Hello world\n"
 
 

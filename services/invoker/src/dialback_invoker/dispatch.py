@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from dialback_invoker import buffered, routing, stamp
@@ -167,6 +168,7 @@ class Dispatch:
         config = deployment.config
         invocation.function, invocation.mode = deployment.function, config.mode if ticket is None else ticket.mode
         exchange.on_disconnect, exchange.linger_seconds = config.on_disconnect, config.linger_seconds
+        exchange.redact = partial(self._redact, deployment.function)
         exchange.tells_errors = config.errors == "detailed"
         exchange.begin(config.timeouts)
         plan, limit = _plan(invocation.request, invocation.mode)

@@ -7,6 +7,7 @@ taken from the source only as fast as they leave for the client, and nothing end
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 from zlib import crc32
 
@@ -68,6 +69,8 @@ class Exchange(BaseSink):
         self.source: Source | None = None
         self.on_disconnect = "cancel"
         self.linger_seconds = 30.0
+        self.redact: Callable[[str], str] = str
+        """Takes the function's secrets out of a text of its own: client, edge and record get what is left."""
         self.tells_errors = True
         """Whether a client gets the text of the function's exceptions; the record always does."""
         self._client = client
@@ -250,7 +253,7 @@ class Exchange(BaseSink):
                 # Its way to the platform held, and what came over it was wrong.
                 who = "F"
             # The function's own words: a traceback may quote what it was given.
-            detail = redact(end.detail)
+            detail = self.redact(redact(end.detail))
             outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", detail)
             self._finish(outcome, End(end.verdict, 0, status, outcome.error, detail))
 
@@ -273,7 +276,7 @@ class Exchange(BaseSink):
         """The platform ends it: the client is told, or cut, at once; the worker is told to stop."""
         if self._verdict is None and not self.outcome.done():
             status = self.status or failure.status
-            detail = redact(failure.detail)
+            detail = self.redact(redact(failure.detail))
             outcome = Outcome(failure.verdict, failure.who, self.phase, status, failure.error, detail)
             end = End(failure.verdict, 0, status, failure.error, detail, failure.retry_after)
             self._finish(outcome, end)

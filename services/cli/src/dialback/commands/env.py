@@ -38,7 +38,8 @@ def set_(
 
     A KEY without a value is asked for on a terminal without showing it, and read from a pipe otherwise; one line end
     at its end is left out. A secret is never taken from the command line, where other users and the shell's history
-    see it. What is set here comes before [env] of dialback.toml.
+    see it. What is set here comes before what the table `env` of
+    dialback.toml says.
     """
     from dialback.environment import given
     from dialback.environment_view import changed_view

@@ -46,7 +46,8 @@ def deployment_routes(services: Services) -> list[Route]:
                 return await answer_with_progress(request, work, status=201)
             return answer(await work(lambda _: None), status=201)
         finally:
-            await asyncio.to_thread(upload.unlink, missing_ok=True)
+            # At once: a client that has left cancels this, and what is waited for here would not happen.
+            upload.unlink(missing_ok=True)
 
     async def list_all(_: web.Request) -> web.Response:
         return answer(await _views(services, services.registry.all()))

@@ -167,7 +167,7 @@ class Deployer:
             async with lock:
                 return await self._deploy(chosen, staging, content_hash, config, tell)
         finally:
-            await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True))
 
     async def remove(self, name: str) -> Deployment:
         """Forget the function; invocations that run go on to their end. Raises NotFound."""
@@ -265,7 +265,7 @@ class Deployer:
             except BaseException:
                 if fresh:
                     bundle = self._data.bundle(deployment.bundle)
-                    await asyncio.to_thread(shutil.rmtree, bundle, ignore_errors=True)
+                    await asyncio.shield(asyncio.to_thread(shutil.rmtree, bundle, ignore_errors=True))
                 raise
             self._registry.activate(deployment)
 
@@ -282,4 +282,4 @@ class Deployer:
             python = self.environments.python_of(environment.key) if environment is not None else None
             return await self._inspector.inspect(copy, config, python, self._surroundings(name))
         finally:
-            await asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True)
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True))

@@ -119,7 +119,7 @@ class ContainerWorker:
         do, the engine does; and should that be away, it is asked again later.
         """
         if not self._exited.done():
-            self._cause = self._cause or "killed by the platform"
+            self._cause = self._cause or "was killed by the platform"
             with suppress(OSError):
                 self._connection.shutdown(socket.SHUT_WR)
             removing = self._loop.create_task(self._removed())
@@ -172,12 +172,12 @@ class ContainerWorker:
         number = code - 128 if code is not None and 128 < code < 192 else None
         oom = state is not None and state.oom_killed and number == signal.SIGKILL
         if oom:
-            reason = f"killed: it used more than its {self._spec.memory_mb} MB of memory"
+            reason = f"was killed: it used more than its {self._spec.memory_mb} MB of memory"
         elif self._cause:
             reason = self._cause
         elif number is not None:
             name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-            reason = f"killed by {name}"
+            reason = f"was killed by {name}"
         elif code is not None:
             reason = f"exited with status {code}"
         else:

@@ -103,7 +103,7 @@ class ProcessWorker:
     async def kill(self) -> None:
         """SIGKILL to the group, its descendants, and whoever left them."""
         if not self._dead:
-            self._cause = self._cause or "killed by the platform"
+            self._cause = self._cause or "was killed by the platform"
             try:
                 await self._loop.run_in_executor(self._executor, self._kill_family)
             finally:
@@ -158,12 +158,12 @@ class ProcessWorker:
         number = -code if code < 0 else None
         oom = self._oom or (number == signal.SIGKILL and self._group is not None and self._group.oom_kills() > 0)
         if oom:
-            reason = f"killed: it used more than its {self._spec.memory_mb} MB of memory"
+            reason = f"was killed: it used more than its {self._spec.memory_mb} MB of memory"
         elif self._cause:
             reason = self._cause
         elif number is not None:
             name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-            reason = f"killed by {name}"
+            reason = f"was killed by {name}"
         else:
             reason = f"exited with status {code}"
         return Exit(None if number else code, number, reason, self._output.tail(), oom)
