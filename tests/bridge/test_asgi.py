@@ -1,6 +1,8 @@
 """ASGI applications, from the payload to the frames at the receiver."""
 
 import asyncio
+import json
+import os
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
+from dialback_bridge import log_capture
 from dialback_wire.messages import Reason, Verdict
 
 from .fakes import BOUND, Platform, http_event
@@ -374,6 +377,70 @@ async def test_messages_out_of_turn_are_errors_of_the_application(bench: Platfor
     assert (await call.relay.ended()).verdict is Verdict.OK
     assert len(errors) == 7
     assert call.relay.trailers == ((b"x-sum", b"1"), (b"x-sum", b"2"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ([(b"x-a", b"b" * 70_000)], "70003 bytes of header fields; 65536 at most"),
+        ([(b"x-a", b"b" * 1000)] * 300, "300 header fields; 128 at most"),
+        ([(b"x-a", b"b" * 997)] * 100, "100000 bytes of header fields; 65536 at most"),
+        ([(b"x" * 65_536, b"")], "a header name or value of 65536 bytes; 65535 at most"),
+    ],
+)
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_head_that_is_too_large_is_a_502_and_one_line_of_log(
+    bench: Platform, fields: list[tuple[bytes, bytes]], words: str, replaced: bool
+) -> None:
+    async def app(scope, receive, send):
+        try:
+            await send({**START, "headers": fields})
+        except Exception as error:
+            if replaced:
+                raise RuntimeError("what a framework makes of it") from error
+            raise
+
+    reading, writing = os.pipe()
+    try:
+        await bench.serve(app, log=log_capture.LogSink(writing))
+        call = bench.invoke()
+        end = await call.relay.ended()
+        assert call.relay.head is None
+        assert (end.verdict, end.status, end.code) == (Verdict.ERROR, 502, "bad_head")
+        assert end.detail == f"the response's head is too large: {words}"
+        assert await call.verdict() == "error"
+        lines = [json.loads(line).get("line") for line in os.read(reading, 65536).splitlines()]
+        assert [line for line in lines if line is not None] == [end.detail]
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+async def test_after_a_head_that_was_too_large_a_smaller_one_can_be_given(bench: Platform) -> None:
+    async def app(scope, receive, send):
+        with pytest.raises(Exception, match="too large"):
+            await send({**START, "headers": [(b"x-a", b"b")] * 129})
+        await send({**START, "status": 500, "headers": [(b"x-a", b"b")] * 128})
+        await send(chunk(b"sorry", more=False))
+
+    await bench.serve(app)
+    call = bench.invoke()
+    assert (await call.relay.ended()).verdict is Verdict.OK
+    assert call.relay.head is not None
+    assert (call.relay.head.status, call.relay.body) == (500, b"sorry")
+
+
+async def test_hints_and_trailers_that_are_too_large_are_dropped(bench: Platform) -> None:
+    async def app(scope, receive, send):
+        await send({"type": "http.response.early_hint", "links": [b"x" * 70_000]})
+        await send({**START, "trailers": True})
+        await send(chunk(b"whole", more=False))
+        await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1" * 70_000)]})
+
+    await bench.serve(app)
+    call = bench.invoke()
+    assert (await call.relay.ended()).verdict is Verdict.OK
+    assert (call.relay.infos, call.relay.body, call.relay.trailers) == ([], b"whole", None)
 
 
 async def test_early_hints_go_before_the_head(bench: Platform) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_platform import ID, FakePlatform
+from fake_platform import ID, FakePlatform, fault
 
 from conftest import COMMAND, Process, Run
 
@@ -156,6 +156,37 @@ def test_the_public_address_can_be_named_and_no_token_is_needed(run: Run, platfo
     assert platform.asked == []
     assert run("invoke", "chat", "--public-url", "http://127.0.0.1:1").exit_code == 3
     assert "only http://" in run("invoke", "chat", "--public-url", "https://h").stderr
+
+
+@pytest.mark.parametrize("mode", ["buffered", "callback", "tunnel"])
+@pytest.mark.parametrize("named", [False, True])
+def test_one_request_can_run_in_another_mode(run: Run, reachable: FakePlatform, mode: str, named: bool) -> None:
+    address = ["--public-url", reachable.public_url] if named else []
+    result = run("invoke", "chat", "--mode", mode, "-H", "x-one: 1", "-d", "body", *address)
+    assert (result.exit_code, result.stdout) == (0, "hello\n")
+    [(method, _, headers, body)] = reachable.requests
+    assert (method, headers["x-one"], body) == ("POST", "1", b"body")
+    assert reachable.tickets == {headers["x-dialback-run"]: mode}
+
+
+def test_without_a_mode_there_is_no_ticket(run: Run, reachable: FakePlatform) -> None:
+    assert run("invoke", "chat").exit_code == 0
+    assert "x-dialback-run" not in reachable.requests[0][2]
+    assert reachable.tickets == {}
+
+
+def test_a_mode_that_is_none_reaches_nobody(run: Run, reachable: FakePlatform) -> None:
+    result = run("invoke", "chat", "--mode", "fast")
+    assert (result.exit_code, result.stderr) == (2, "error: --mode: 'fast' is not one of buffered, callback, tunnel\n")
+    assert (reachable.asked, reachable.requests) == ([], [])
+
+
+def test_a_ticket_that_is_refused_sends_no_request(run: Run, reachable: FakePlatform) -> None:
+    reachable.answer = lambda request: fault(404, "no_such_function", "there is no function 'chat'")
+    result = run("invoke", "chat", "--mode", "tunnel", "--public-url", reachable.public_url)
+    assert result.exit_code == 1
+    assert "there is no function 'chat'" in result.stderr
+    assert reachable.requests == []
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,23 @@ def test_a_worker_killed_after_the_head_is_a_truncation_that_curl_and_httpx_repo
     assert done.stdout.startswith(b"line 0\n")
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("size=70000", "70003 bytes of header fields; 65536 at most"),
+        ("size=1000&fields=300", "300 header fields; 128 at most"),
+    ],
+)
+def test_a_head_that_is_too_large_is_a_502_that_names_the_limit(
+    shared: Platform, tag: str, query: str, words: str
+) -> None:
+    response = shared.get(f"/@probe/bad-head?tag={tag}&{query}")
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (502, "bad_head")
+    assert words in error["message"]
+    assert shared.trace(response.headers["x-dialback-id"])["code"] == "FH"
+
+
 def test_a_handler_that_raises_before_the_head_is_a_500_without_a_traceback(shared: Platform, tag: str) -> None:
     response = shared.get(f"/@probe/fails?tag={tag}")
     assert response.status_code == 500

@@ -202,7 +202,7 @@ def raw(text: bytes) -> Any:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", "longer than it says"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "where a chunk's size is due"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 5000, "a line without an end"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000, "head is longer than"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000, "head is too large: 65536 bytes at most"),
     ],
 )
 def test_an_answer_that_is_no_http_or_breaks_its_framing_has_failed(serve, text: bytes, detail: str) -> None:
@@ -256,3 +256,15 @@ def test_an_answer_is_read_however_it_is_cut(text: bytes, is_head: bool, expecte
 def test_a_reader_that_saw_nothing_says_so() -> None:
     with pytest.raises(InvalidHttp, match="without a response"):
         ResponseReader(False).close()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_head_that_is_too_large_is_a_502(serve, ends: bool) -> None:
+    class handler(Quiet):
+        def do_GET(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + (b"\r\n\r\n" if ends else b""))
+
+    response = serve(handler).get("/")
+    assert response.status == 502
+    assert "the response's head is too large" in response.detail
+    assert "65536" in response.detail

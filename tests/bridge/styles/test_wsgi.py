@@ -328,3 +328,13 @@ def test_no_content_has_no_length(serve) -> None:
 
     response = serve(app).get("/")
     assert (response.status, response.verdict, "content-length" in response.headers) == (204, "ok", False)
+
+
+def test_a_head_that_is_too_large_is_a_502(serve) -> None:
+    def app(environ, start_response):
+        start_response("200 OK", [*TEXT, ("X-A", "b" * 70_000)])
+        yield b"body"
+
+    response = serve(app).get("/")
+    assert response.status == 502
+    assert "65536 at most" in response.detail

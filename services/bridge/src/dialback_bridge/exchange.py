@@ -48,6 +48,8 @@ class Exchange(ABC):
         """Whether the head was given."""
         self.complete = False
         """Whether the handler gave all of the response."""
+        self.refused: AnswerError | None = None
+        """What `head` raised, when it was given a head that cannot travel."""
         self._gone_waiters = Waiters()
         self._on_gone: list[Callable[[], object]] = []
 
@@ -73,7 +75,10 @@ class Exchange(ABC):
 
     @abstractmethod
     def head(self, status: int, fields: list[Field]) -> None:
-        """Give the status and the header fields, names in lower case. Once, and before anything of the body."""
+        """Give the status and the header fields, names in lower case. Once, and before anything of the body.
+
+        Raises AnswerError (502) for a head that is too large to travel. Nothing of it was sent then.
+        """
 
     @abstractmethod
     def give(self, data: bytes) -> bool:

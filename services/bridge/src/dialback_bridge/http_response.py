@@ -27,6 +27,10 @@ class InvalidHttp(Exception):
     """What was written is no HTTP response, or ended before it was one."""
 
 
+class HeadTooLarge(InvalidHttp):
+    """The head goes on beyond MAX_HEAD."""
+
+
 @dataclass(frozen=True)
 class ResponseHead:
     """A head as it was written; `interim` when its status is 1xx."""
@@ -85,7 +89,7 @@ class ResponseReader:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > MAX_HEAD:
-                raise InvalidHttp(f"the response's head is longer than {MAX_HEAD} bytes")
+                raise HeadTooLarge(f"the response's head is too large: {MAX_HEAD} bytes at most")
             if len(self._buffer) >= 5 and not self._buffer.startswith(b"HTTP/"):
                 raise InvalidHttp("what the handler wrote does not begin with a status: it called no send_response")
             return False

@@ -250,10 +250,16 @@ class Invocations:
                 # Not ours: the user's code cancelled itself.
                 return HandlerFailed("the handler was cancelled by its own code")
             raise
-        except (ClientGone, AnswerError) as error:
+        except ClientGone as error:
             let_go(error)
             return error
         except BaseException as error:  # SystemExit too: one invocation must not take the others with it
+            refusal = _refusal(exchange, error)
+            if refusal is not None:
+                if refusal is exchange.refused:
+                    self._log.emit(log_capture.current.get().id, "log", "ERROR", [refusal.detail])
+                let_go(error)
+                return refusal
             if exchange.cut is None and not follows_from_leaving(error):
                 self._log_failure(error)
             let_go(error)
@@ -263,6 +269,13 @@ class Invocations:
     def _log_failure(self, error: BaseException) -> None:
         scope = log_capture.current.get()
         self._log.emit(scope.id, "log", "ERROR", traceback_lines(error))
+
+
+def _refusal(exchange: Exchange, error: BaseException) -> AnswerError | None:
+    """The answer that the bridge made of it, also when a framework put its own exception in that one's place."""
+    if isinstance(error, AnswerError):
+        return error
+    return None if exchange.started else exchange.refused
 
 
 def _word(why: Reason | str) -> str:

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from dialback_wire.errors import StreamViolation
+from dialback_wire.fields import check_size
 from dialback_wire.messages import Accept, End, Field, Head, Info, Reason, Verdict
 from dialback_wire.payload import BODY_INLINE, BODY_STREAM
 from dialback_wire.sink import BaseSink
@@ -13,7 +15,7 @@ from dialback_wire.stream import Stream
 
 from . import lambda_values
 from .event import Stamp, inline_body
-from .exchange import ClientGone, Exchange
+from .exchange import AnswerError, ClientGone, Exchange
 from .runtime_client import Delivery
 from .waiters import Waiters
 
@@ -148,9 +150,16 @@ class StreamExchange(Exchange, BaseSink):
         return self._stream
 
     def info(self, status: int, fields: list[Field]) -> None:
-        self._wired.info(Info(status, tuple(fields)))
+        """One that is too large is dropped: the asker would do so."""
+        if _fits(fields):
+            self._wired.info(Info(status, tuple(fields)))
 
     def head(self, status: int, fields: list[Field]) -> None:
+        try:
+            check_size(tuple(fields))
+        except StreamViolation as violation:
+            self.refused = AnswerError(502, "bad_head", f"the response's head is too large: {violation}")
+            raise self.refused from None
         self.started = True
         self._wired.head(Head(status, tuple(fields)))
 
@@ -180,7 +189,9 @@ class StreamExchange(Exchange, BaseSink):
         self._drops = False
 
     def trailers(self, fields: list[Field]) -> None:
-        self._wired.trailers(tuple(fields))
+        """Those that are too large are dropped: the asker would do so."""
+        if _fits(fields):
+            self._wired.trailers(tuple(fields))
 
     async def answer(self, value: Any) -> None:
         answer = lambda_values.infer(value)
@@ -213,3 +224,11 @@ class StreamExchange(Exchange, BaseSink):
         if self.gone in _TIMEOUTS or self.gone == "deadline":
             return Verdict.TIMEOUT
         return Verdict.TRUNCATED if self.gone == "lost" else Verdict.CANCELLED
+
+
+def _fits(fields: list[Field]) -> bool:
+    try:
+        check_size(tuple(fields))
+    except StreamViolation:
+        return False
+    return True

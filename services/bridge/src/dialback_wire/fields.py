@@ -32,6 +32,8 @@ INVOCATION_ID = b"x-dialback-id"
 
 MAX_FIELDS = 128
 MAX_BYTES = 64 * 1024
+MAX_PART = 0xFFFF
+"""Bytes of one name or value: a frame states the length of each in 16 bits."""
 
 BODYLESS = frozenset({204, 304})
 """Statuses whose answers never have a body (RFC 9112, 6.3)."""
@@ -71,17 +73,23 @@ def end_to_end(fields: Fields, keep: frozenset[bytes] = frozenset()) -> Fields:
 
 def check_fields(fields: Fields) -> None:
     """Raise StreamViolation unless every field could be written to an HTTP/1.1 peer as it stands."""
-    if len(fields) > MAX_FIELDS:
-        raise StreamViolation(f"{len(fields)} header fields; {MAX_FIELDS} at most")
-    size = 0
+    check_size(fields)
     for name, value in fields:
         if not is_token(name):
             raise StreamViolation(f"header name {_shown(name)} is not a token")
         if not is_value(value):
             raise StreamViolation(f"header {_shown(name)} has a control character in its value")
-        size += len(name) + len(value)
+
+
+def check_size(fields: Fields) -> None:
+    """Raise StreamViolation when there are more fields, or more bytes of them, than may be relayed."""
+    if len(fields) > MAX_FIELDS:
+        raise StreamViolation(f"{len(fields)} header fields; {MAX_FIELDS} at most")
+    size = sum(len(name) + len(value) for name, value in fields)
     if size > MAX_BYTES:
         raise StreamViolation(f"{size} bytes of header fields; {MAX_BYTES} at most")
+    if size > MAX_PART and any(max(len(name), len(value)) > MAX_PART for name, value in fields):
+        raise StreamViolation(f"a header name or value of {size} bytes; {MAX_PART} at most")
 
 
 def check_response_head(head: Head) -> tuple[Head, int | None]:
@@ -136,12 +144,14 @@ __all__ = [
     "INVOCATION_ID",
     "MAX_BYTES",
     "MAX_FIELDS",
+    "MAX_PART",
     "RESERVED_PREFIX",
     "RUN_TICKET",
     "Field",
     "Fields",
     "check_fields",
     "check_response_head",
+    "check_size",
     "content_length",
     "end_to_end",
     "first",

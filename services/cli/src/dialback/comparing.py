@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from dialback.control_client import ControlClient
 from dialback.errors import CliError, Refused, Truncated, UsageProblem
+from dialback.exchange import Outgoing
 from dialback.request_parts import outgoing
 from dialback.terminal import milliseconds
 from dialback.timeline import Run, measure
@@ -14,6 +15,18 @@ from dialback.timeline import Run, measure
 MODES = ("buffered", "callback", "tunnel")
 """Those that this version serves."""
 TICKET = b"x-dialback-run"
+
+
+def check_mode(mode: str) -> None:
+    """UsageProblem unless this version serves `mode`."""
+    if mode not in MODES:
+        raise UsageProblem(f"--mode: {mode!r} is not one of {', '.join(MODES)}")
+
+
+def in_mode(client: ControlClient, name: str, mode: str, request: Outgoing) -> Outgoing:
+    """`request` with a run ticket, so that it runs in `mode`. It can be sent once. Raises CliError."""
+    ticket = client.ticket(name, mode)
+    return replace(request, headers=(*request.headers, (TICKET, ticket.encode("ascii"))))
 
 
 @dataclass(slots=True)
@@ -34,8 +47,7 @@ class Comparison:
         if self.data == "@-":
             raise UsageProblem("-d: compare sends the body more than once, so it cannot come from standard input")
         request = outgoing(self.name, self.path, self.method, self.data, self.headers)
-        ticket = self.client.ticket(self.name, mode)
-        request = replace(request, headers=(*request.headers, (TICKET, ticket.encode("ascii"))))
+        request = in_mode(self.client, self.name, mode, request)
         run = Run(mode)
         self.runs.append(run)
         try:

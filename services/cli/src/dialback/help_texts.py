@@ -61,6 +61,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dialback invoke chat /v1/models",
         """dialback invoke chat /ask -d '{"say": "hi"}' -H 'content-type: application/json'""",
         "dialback invoke upload / -X PUT -d @big.iso",
+        "dialback invoke chat /stream --mode buffered  # this one request, whatever the function's mode",
     ),
     "trace": (
         "dialback trace --last",

@@ -191,7 +191,9 @@ async def prints(request):
 async def bad_head(request):
     """A head that must not reach a client."""
     name, value = request.query.get("name", "x-a"), request.query.get("value", "b")
-    await request.head(int(request.number("status", 200)), [(name.encode(), value.encode())])
+    value *= int(request.number("size", 1))
+    fields = [(name.encode(), value.encode())] * int(request.number("fields", 1))
+    await request.head(int(request.number("status", 200)), fields)
     await request.write(b"body", more=False)
 
 

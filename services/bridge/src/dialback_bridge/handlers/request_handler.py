@@ -15,8 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..event import EventError, HttpRequest, http_request
-from ..exchange import ClientGone, Exchange
-from ..http_response import InvalidHttp, ResponseHead, ResponseReader
+from ..exchange import AnswerError, ClientGone, Exchange
+from ..http_response import HeadTooLarge, InvalidHttp, ResponseHead, ResponseReader
 from .base import Handler, HandlerFailed
 from .body_file import body_file
 from .threads import LoopCaller, Threads
@@ -70,9 +70,14 @@ class RawAnswer:
         self._reader = ResponseReader(is_head)
 
     def write(self, data: bytes) -> None:
-        """Take bytes of the raw answer. Raises ClientGone, and HandlerFailed for what is no HTTP."""
+        """Take bytes of the raw answer.
+
+        Raises ClientGone, HandlerFailed for what is no HTTP, AnswerError (502) for a head that does not end.
+        """
         try:
             events = self._reader.feed(data)
+        except HeadTooLarge as error:
+            raise AnswerError(502, "bad_head", str(error)) from None
         except InvalidHttp as error:
             raise HandlerFailed(str(error)) from None
         if events:

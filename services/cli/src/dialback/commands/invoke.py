@@ -27,6 +27,12 @@ def invoke(
         list[str] | None,
         typer.Option("-H", "--header", metavar="LINE", help="'name: value'; may be repeated.", show_default=False),
     ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode", metavar="MODE", help="buffered, callback or tunnel; else the function's.", show_default=False
+        ),
+    ] = None,
     include: Annotated[bool, typer.Option("-i", "--include", help="Print status and headers before the body.")] = False,
     public_url: PublicUrl = None,
     control: Control = None,
@@ -37,17 +43,21 @@ def invoke(
     """Send one request to a function and write its answer to stdout as it comes.
 
     The body of the request is streamed while the answer is read. A status of 400 or more and an answer that
-    stops short are failures (exit code 1).
+    stops short are failures (exit code 1). With --mode this one request runs in another mode than the function's.
     """
+    from dialback.comparing import check_mode, in_mode
     from dialback.invoking import Invocation
     from dialback.names import check_name
     from dialback.request_parts import outgoing
     from dialback.session import connect, settings_of
 
     check_name(name)
+    if mode is not None:
+        check_mode(mode)
     request = outgoing(name, path, method, data, header or [])
     address = settings_of(context).public_url
-    if address is None:
+    if address is None or mode is not None:
         with connect(context) as client:
-            address = client.platform().public_url
+            address = address or client.platform().public_url
+            request = request if mode is None else in_mode(client, name, mode, request)
     Invocation(name, include).write(address, request)

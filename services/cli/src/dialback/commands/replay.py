@@ -42,7 +42,7 @@ def replay(
 
     Credentials are not recorded: the fields that carried them are named, and sent only if -H gives them.
     """
-    from dialback.comparing import MODES
+    from dialback.comparing import check_mode
     from dialback.errors import UsageProblem
     from dialback.replaying import Replay, headers_of
     from dialback.session import connect
@@ -50,8 +50,8 @@ def replay(
 
     if invocation is not None and not (invocation.isascii() and invocation.isalnum()):
         raise UsageProblem(f"{invocation!r} is not an invocation's id", hint="it stands in the header x-dialback-id")
-    if mode is not None and mode not in MODES:
-        raise UsageProblem(f"--mode: {mode!r} is not one of {', '.join(MODES)}")
+    if mode is not None:
+        check_mode(mode)
     headers = headers_of(header or ())
     with connect(context) as client, progress() as shown:
         task = shown.add_task("asking again")
