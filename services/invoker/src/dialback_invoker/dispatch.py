@@ -13,6 +13,7 @@ from dialback_invoker.admission import Admission
 from dialback_invoker.deployment import Deployment
 from dialback_invoker.errors import DialbackError, Forbidden, NotFound, Overloaded
 from dialback_invoker.exchange import HANDLER_ERROR, Exchange
+from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import LaunchFailed
 from dialback_invoker.lease import Answer, Declined, Lease, Response, Tunnel, WorkerDied
 from dialback_invoker.outcome import Failure, Outcome
@@ -182,9 +183,13 @@ class Dispatch:
         while True:
             lease = await self._lease(invocation, exchange, deployment, visiting=visiting, least_loaded=again)
             try:
-                event = self._stamp(invocation, exchange, lease.worker.callback_url, route, body, plan)
-                invocation.payload = stamp.shown(event, bodies=config.record_bodies)
-                self._hand_over(invocation, exchange, lease, event, config.timeouts.total)
+                self._hand_over(
+                    invocation,
+                    exchange,
+                    lease,
+                    self._stamp(invocation, exchange, lease.worker.callback_url, route, body, plan),
+                    config,
+                )
                 await self._join(exchange, lease, config.timeouts.total)
             finally:
                 self._pending.end(invocation.request.id)
@@ -270,9 +275,11 @@ class Dispatch:
         return stamp.event(request, route, body, callback)
 
     def _hand_over(
-        self, invocation: Invocation, exchange: Exchange, lease: Lease, event: dict[str, object], total: float
+        self, invocation: Invocation, exchange: Exchange, lease: Lease, event: dict[str, object], config: FunctionConfig
     ) -> None:
         """Give the payload to the worker's next poll."""
+        total = config.timeouts.total
+        invocation.payload = stamp.shown(event, bodies=config.record_bodies)
         exchange.phase = "W"
         exchange.starting()
         encoded = stamp.encode(event)

@@ -140,7 +140,10 @@ class Lease:
         assert self.payload is not None
         self.taken = True
         self._mark("payload_handed")
-        return self.payload
+        # A stream may go on for days: the event, which is the worker's now, need not.
+        payload = self.payload
+        self.payload = Payload(payload.invocation_id, b"", payload.deadline_ms, payload.headers)
+        return payload
 
     def answer(self, answer: Answer) -> None:
         """The runtime is done with it."""
