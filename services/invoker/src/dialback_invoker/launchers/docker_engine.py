@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -94,6 +95,7 @@ class Engine:
         self.host = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
         self._threads = ThreadPoolExecutor(THREADS, "docker")
         self._client: Any = None
+        self._making = threading.Lock()
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
         """``work(*args)`` in a thread. Raises EngineFailed and its kinds; a cancelled call goes on to its end."""
@@ -328,7 +330,7 @@ class Engine:
         import io
 
         said: list[str] = []
-        rest = ""
+        rest = error = ""
         # The client's own time limit is on silence, and installing may be silent for long.
         client = self._new_client(BUILD_SECONDS)
         try:
@@ -349,13 +351,13 @@ class Engine:
                 said += lines
                 for line in lines:
                     on_line(line)
-                if "error" in event:
-                    tail = "\n".join(said[-15:])
-                    raise EngineFailed(
-                        f"the image {tag} cannot be built: {str(event['error']).strip()}\n{tail}", code="image_failed"
-                    )
+                # What follows is read all the same: a connection with something unread in it stays open.
+                error = error or str(event.get("error") or "").strip()
         finally:
             client.close()
+        if error:
+            tail = "\n".join(said[-15:])
+            raise EngineFailed(f"the image {tag} cannot be built: {error}\n{tail}", code="image_failed")
 
     # the engine itself
 
@@ -375,9 +377,10 @@ class Engine:
 
     def _connected(self) -> Any:
         """For a thread: the client, made when it is first needed, for making it asks the engine already."""
-        if self._client is None:
-            self._client = self._new_client(CALL_SECONDS)
-        return self._client
+        with self._making:  # else two threads make one each, and one of them is never closed
+            if self._client is None:
+                self._client = self._new_client(CALL_SECONDS)
+            return self._client
 
     def _new_client(self, seconds: float) -> Any:
         return docker.APIClient(base_url=self.host, version="auto", timeout=seconds, max_pool_size=THREADS)
