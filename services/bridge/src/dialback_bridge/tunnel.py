@@ -6,26 +6,17 @@ word goes: DONE on the socket, which costs a frame where the runtime API costs a
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from dialback_wire.messages import Invoke
 
+from .invocation import Runtime
 from .receiver_socket import ReceiverSocket
 from .runtime_client import Delivery, Failure
-
-
-class RuntimeApi(Protocol):
-    """What the runtime API is asked where the socket cannot tell."""
-
-    async def respond(self, request_id: str, body: bytes) -> None: ...
-
-    async def fail(self, request_id: str, failure: Failure) -> None: ...
 
 
 class TunnelRuntime:
     """Answers an invocation on the socket that it came over; by the runtime API when that is gone, or it failed."""
 
-    def __init__(self, socket: ReceiverSocket, runtime: RuntimeApi) -> None:
+    def __init__(self, socket: ReceiverSocket, runtime: Runtime) -> None:
         self._socket = socket
         self._runtime = runtime
 

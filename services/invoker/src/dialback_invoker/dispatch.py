@@ -147,7 +147,7 @@ class Dispatch:
         except ClientOver:
             pass
         except DialbackError as error:
-            exchange.fail(_failure(error, exchange, self._redact(invocation.function, error.message)))
+            exchange.fail(_failure(error, exchange))
         except UploadBroken as error:
             exchange.fail(Failure(Verdict.TRUNCATED, "C", 400, "upload_broken", str(error), CancelReason.CLIENT_GONE))
         except Exception as error:
@@ -363,10 +363,9 @@ def _plan(request: Request, mode: str) -> tuple[str, int]:
     return payload.BODY_STREAM, 0
 
 
-def _failure(error: DialbackError, exchange: Exchange, message: str) -> Failure:
-    """What a refusal on the way to the worker becomes. A worker's start is explained in the log, not to the client.
-    ``message`` is the error's as it may be shown.
-    """
+def _failure(error: DialbackError, exchange: Exchange) -> Failure:
+    """What a refusal on the way to the worker becomes. A worker's start is explained in the log, not to the client."""
+    message = exchange.redact(error.message)
     if isinstance(error, Overloaded):
         return Failure(Verdict.OVERLOAD, "R", 503, error.code, message, CancelReason.KILLED, max(1, error.retry_after))
     if isinstance(error, LaunchFailed):

@@ -412,9 +412,6 @@ class InvokerService:
         )
 
     def _record(self, invocation: Invocation) -> None:
-        if invocation.outcome is not None and invocation.outcome.detail:
-            detail = self._variables.redact(invocation.function, invocation.outcome.detail)
-            invocation.outcome = replace(invocation.outcome, detail=detail)
         self._recorder.record(invocation.trace(details=self._details.wanted(invocation)))
         self._metrics.ended(invocation)
         self._tickets.ended(invocation)

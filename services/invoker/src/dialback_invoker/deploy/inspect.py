@@ -23,10 +23,10 @@ from typing import Any, Final, Protocol
 from dialback_invoker.errors import EntryError, InspectTimeout, LaunchFailed
 from dialback_invoker.function_config import FunctionConfig
 from dialback_invoker.launchers.base import WorkerPython
+from dialback_invoker.launchers.tail import Tail
 from dialback_invoker.secrets.book import NOTHING, Surroundings
 from dialback_invoker.secrets.redaction import Redactor
 
-_MOST_OUTPUT: Final = 65_536  # bytes kept of each stream; the end, for the answer stands there
 KINDS: Final = frozenset({"asgi", "wsgi", "http", "fetch", "lambda"})
 
 
@@ -110,7 +110,7 @@ class BridgeInspector:
             arguments += ["--entry", config.entry]
         redact = Redactor()
         redact.know(surroundings.secrets)
-        out, err = _Tail(), _Tail()
+        out, err = _Pipe(), _Pipe()
         try:
             command = [*(self._command if python is None else _command(python)), *arguments]
             limit = self._time_limit if python is None else self._first_limit
@@ -128,8 +128,8 @@ class BridgeInspector:
         env: Mapping[str, str],
         secrets: Mapping[str, str],
         limit: float,
-        out: _Tail,
-        err: _Tail,
+        out: _Pipe,
+        err: _Pipe,
     ) -> int:
         try:
             process = await self._begin(
@@ -168,37 +168,21 @@ async def _hand_over(stdin: Input, secrets: Mapping[str, str]) -> None:
         await stdin.drain()
 
 
-class _Tail:
-    """A pipe, and the end of what was written to it.
-
-    Not asyncio's own pipes: with those, waiting for a process waits for whoever else holds the pipe open.
-    """
+class _Pipe:
+    """A pipe for the process to write to, and the end of what it wrote: the answer stands there."""
 
     def __init__(self) -> None:
         self._read_end, self.write_end = os.pipe()
-        os.set_blocking(self._read_end, False)
-        self._kept = b""
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._read_end, self._read)
+        self._tail = Tail(self._read_end)
 
     def text(self) -> bytes:
-        """What is there by now; a pipe holds less than two reads, so somebody who goes on writing is not waited for."""
-        if self._read():
-            self._read()
-        return self._kept
+        """What is there by now."""
+        return self._tail.text()
 
     def close(self) -> None:
-        self._loop.remove_reader(self._read_end)
+        self._tail.close()
         os.close(self._read_end)
         os.close(self.write_end)
-
-    def _read(self) -> bool:
-        try:
-            piece = os.read(self._read_end, _MOST_OUTPUT)
-        except BlockingIOError:
-            return False
-        self._kept = (self._kept + piece)[-_MOST_OUTPUT:]
-        return True  # never at its end, for our own write end is open
 
 
 def environment(folder: Path, env: Mapping[str, str]) -> dict[str, str]:

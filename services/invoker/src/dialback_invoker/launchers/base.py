@@ -7,6 +7,7 @@ platform (`WorkerControl`), and hands back something that can be watched and end
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +117,20 @@ class Exit:
     """One sentence, for logs and developers."""
     stderr_tail: str = ""
     oom: bool = False
+
+
+def why_it_ended(code: int | None, number: int | None, *, cause: str, memory_mb: int | None) -> str:
+    """How a worker ended, as one sentence without its subject. ``number`` is the signal's; ``cause`` what the launcher
+    knows of it; ``memory_mb`` is given when the worker used more.
+    """
+    if memory_mb is not None:
+        return f"was killed: it used more than its {memory_mb} MB of memory"
+    if cause:
+        return cause
+    if number is not None:
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        return f"was killed by {name}"
+    return "ended, and nobody can say how" if code is None else f"exited with status {code}"
 
 
 class RunningWorker(Protocol):

@@ -25,6 +25,7 @@ from dialback_invoker.launchers.docker_engine import EngineUnavailable
 from dialback_invoker.launchers.docker_launch import Launch, Program, Started
 from dialback_invoker.launchers.docker_site import Site
 from dialback_invoker.launchers.docker_worker import ContainerWorker
+from dialback_invoker.launchers.tail import Tail
 
 _SAY_VERSION = "import platform; print(platform.python_version())"
 WORKER_ARGUMENTS = ("-P", "-s", "-u", "-m", "dialback_bridge", "worker")
@@ -128,39 +129,6 @@ class DockerLauncher:
         finally:
             for tail in tails.values():
                 tail.close()
-
-
-class Tail:
-    """The end of what is written to a pipe, read as it comes."""
-
-    MOST = 65_536
-
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
-        self._kept = b""
-        os.set_blocking(handle, False)
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(handle, self._read)
-
-    def text(self) -> bytes:
-        """What there is by now; a pipe holds less than two reads."""
-        if self._read():
-            self._read()
-        return self._kept
-
-    def close(self) -> None:
-        """Reads no more; the handle stays open."""
-        self._loop.remove_reader(self._handle)
-
-    def _read(self) -> bool:
-        try:
-            piece = os.read(self._handle, self.MOST)
-        except BlockingIOError:
-            return False
-        if not piece:
-            self._loop.remove_reader(self._handle)
-        self._kept = (self._kept + piece)[-self.MOST :]
-        return bool(piece)
 
 
 def worker_environment(spec: WorkerSpec, worker_id: str) -> dict[str, str]:

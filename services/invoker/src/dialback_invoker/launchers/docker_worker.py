@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 
 from dialback_invoker.launchers import docker_door, proc
-from dialback_invoker.launchers.base import Exit, WorkerControl, WorkerSpec
+from dialback_invoker.launchers.base import Exit, WorkerControl, WorkerSpec, why_it_ended
 from dialback_invoker.launchers.docker_engine import ContainerState, Engine, EngineFailed
 from dialback_invoker.launchers.docker_launch import Started
 from dialback_invoker.launchers.output import Output, PipeReader
@@ -171,17 +171,8 @@ class ContainerWorker:
         code = state.exit_code if state is not None and not state.running else None
         number = code - 128 if code is not None and 128 < code < 192 else None
         oom = state is not None and state.oom_killed and number == signal.SIGKILL
-        if oom:
-            reason = f"was killed: it used more than its {self._spec.memory_mb} MB of memory"
-        elif self._cause:
-            reason = self._cause
-        elif number is not None:
-            name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-            reason = f"was killed by {name}"
-        elif code is not None:
-            reason = f"exited with status {code}"
-        else:
-            reason = "ended, and the Docker Engine cannot say how"
+        memory_mb = self._spec.memory_mb if oom else None
+        reason = why_it_ended(code, number, cause=self._cause, memory_mb=memory_mb)
         return Exit(None if number else code, number, reason, self._output.tail(), oom)
 
     async def _removed(self) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from dialback_invoker.launchers import proc, workspace
-from dialback_invoker.launchers.base import Exit, WorkerControl, WorkerSpec
+from dialback_invoker.launchers.base import Exit, WorkerControl, WorkerSpec, why_it_ended
 from dialback_invoker.launchers.memory import MemoryWatch, Watched
 from dialback_invoker.launchers.output import Output, PipeReader
 from dialback_invoker.launchers.spawn import Spawned
@@ -157,15 +157,8 @@ class ProcessWorker:
     def _describe(self, code: int) -> Exit:
         number = -code if code < 0 else None
         oom = self._oom or (number == signal.SIGKILL and self._group is not None and self._group.oom_kills() > 0)
-        if oom:
-            reason = f"was killed: it used more than its {self._spec.memory_mb} MB of memory"
-        elif self._cause:
-            reason = self._cause
-        elif number is not None:
-            name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-            reason = f"was killed by {name}"
-        else:
-            reason = f"exited with status {code}"
+        memory_mb = self._spec.memory_mb if oom else None
+        reason = why_it_ended(code, number, cause=self._cause, memory_mb=memory_mb)
         return Exit(None if number else code, number, reason, self._output.tail(), oom)
 
     def _remove_everything(self) -> None:
