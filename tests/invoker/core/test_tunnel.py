@@ -1,7 +1,8 @@
 """Mode `tunnel`: invocations over the socket that the bridge opened."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from dialback_wire.messages import Invoke
 
 from .conftest import Stage
 from .rogue import Rogue, dialled
+from .strings import Puppet
 
 
 @pytest.fixture
@@ -28,6 +30,17 @@ async def respond(rogue: Rogue, invoke: Invoke, body: bytes) -> None:
     """Serve an invocation to its end, as a bridge does."""
     (await rogue.accepted(token_of(invoke))).respond(body)
     rogue.mux.done(invoke.invocation)
+
+
+@asynccontextmanager
+async def a_socket_in_use(stage: Stage) -> AsyncIterator[tuple[Puppet, Rogue]]:
+    """A worker that has served one invocation, and the socket that it opened for it."""
+    client, puppet, given = await stage.invoked("/@f/", "Connection: close")
+    async with dialled(puppet.receiver, given.token) as rogue:
+        (await rogue.accepted(given.token)).respond(b"first")
+        assert (await client.rest()).endswith(b"first")
+        await puppet.respond(given)
+        yield puppet, rogue
 
 
 async def asked(stage: Stage, path: str = "/@f/", *headers: str) -> Any:
@@ -59,11 +72,7 @@ async def test_the_first_invocation_makes_the_bridge_dial_and_the_next_come_over
 
 
 async def test_an_invocation_that_is_given_back_goes_to_another_worker(tunnel: Stage) -> None:
-    client, puppet, given = await tunnel.invoked("/@f/", "Connection: close")
-    async with dialled(puppet.receiver, given.token) as rogue:
-        (await rogue.accepted(given.token)).respond(b"first")
-        await client.rest()
-        await puppet.respond(given)
+    async with a_socket_in_use(tunnel) as (puppet, rogue):
         client = await asked(tunnel)
         invoke = await rogue.invoked()
         rogue.mux.decline(invoke.invocation)
@@ -80,11 +89,7 @@ async def test_an_invocation_that_is_given_back_goes_to_another_worker(tunnel: S
 
 
 async def test_a_socket_that_breaks_before_an_invocation_began_loses_nothing(tunnel: Stage) -> None:
-    client, puppet, given = await tunnel.invoked("/@f/", "Connection: close")
-    async with dialled(puppet.receiver, given.token) as rogue:
-        (await rogue.accepted(given.token)).respond(b"first")
-        await client.rest()
-        await puppet.respond(given)
+    async with a_socket_in_use(tunnel) as (_, rogue):
         client = await asked(tunnel)
         await rogue.invoked()
     other = await tunnel.puppet()
@@ -96,11 +101,7 @@ async def test_a_socket_that_breaks_before_an_invocation_began_loses_nothing(tun
 
 
 async def test_what_has_begun_cannot_be_given_back(tunnel: Stage) -> None:
-    client, puppet, given = await tunnel.invoked("/@f/", "Connection: close")
-    async with dialled(puppet.receiver, given.token) as rogue:
-        (await rogue.accepted(given.token)).respond(b"first")
-        await client.rest()
-        await puppet.respond(given)
+    async with a_socket_in_use(tunnel) as (_, rogue):
         client = await asked(tunnel)
         invoke = await rogue.invoked()
         seen = await rogue.accepted(token_of(invoke))
@@ -111,11 +112,7 @@ async def test_what_has_begun_cannot_be_given_back(tunnel: Stage) -> None:
 
 
 async def test_after_its_socket_broke_a_bridge_answers_at_the_runtime_api(tunnel: Stage) -> None:
-    client, puppet, given = await tunnel.invoked("/@f/", "Connection: close")
-    async with dialled(puppet.receiver, given.token) as rogue:
-        (await rogue.accepted(given.token)).respond(b"first")
-        await client.rest()
-        await puppet.respond(given)
+    async with a_socket_in_use(tunnel) as (puppet, rogue):
         client = await asked(tunnel)
         invoke = await rogue.invoked()
         seen = await rogue.accepted(token_of(invoke))
@@ -131,11 +128,7 @@ async def test_after_its_socket_broke_a_bridge_answers_at_the_runtime_api(tunnel
 
 
 async def test_an_event_that_does_not_fit_into_a_frame_goes_by_the_runtime_api(tunnel: Stage) -> None:
-    client, puppet, given = await tunnel.invoked("/@f/", "Connection: close")
-    async with dialled(puppet.receiver, given.token) as rogue:
-        (await rogue.accepted(given.token)).respond(b"first")
-        await client.rest()
-        await puppet.respond(given)
+    async with a_socket_in_use(tunnel) as (puppet, rogue):
         large = await tunnel.client()
         body = b"\0" * 65_536
         fields = [f"x-filler-{number}: {'x' * 8000}" for number in range(6)]
