@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import secrets
 import signal
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.own_engine import OwnEngine, collect
 
 from dialback_invoker.launchers.base import LaunchFailed, WorkerSpec
 from dialback_invoker.launchers.docker import DockerLauncher
@@ -23,7 +22,6 @@ from dialback_invoker.pool import Pool
 from dialback_invoker.worker_state import State
 
 from .conftest import Containers, make_site, within
-from .own_engine import OwnEngine
 
 pytestmark = [
     pytest.mark.system,
@@ -46,13 +44,6 @@ def engine(client: Any) -> Iterator[OwnEngine]:
     finally:
         own.destroy()
         collect()
-
-
-def collect() -> None:
-    """Collects the sockets that the `docker` package leaves to the collector, outside any test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The platform in compose, from a clean checkout, as its users start it."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -7,14 +8,15 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 ROOT = Path(__file__).resolve().parents[3]
-IMAGES_VERSION = "under-test"
 UP_SECONDS = 120
 
 
@@ -60,6 +62,9 @@ class Composed:
     """One project of compose on free ports. `down` leaves nothing of it."""
 
     def __init__(self, checkout: Path, engine: Engine, **variables: str) -> None:
+        """``variables`` come on top of what a user would say on a machine with taken ports: where the engine's socket
+        is, and not which group it belongs to.
+        """
         self.checkout = checkout
         self.project = f"dialback-test-{secrets.token_hex(4)}"
         self.port, self.control_port = free_port(), free_port()
@@ -72,9 +77,8 @@ class Composed:
             },
             "DIALBACK_PORT": str(self.port),
             "DIALBACK_CONTROL_PORT": str(self.control_port),
-            "DIALBACK_VERSION": IMAGES_VERSION,
+            "DIALBACK_VERSION": version(checkout),
             "DIALBACK_DOCKER_SOCKET": engine.socket,
-            "DIALBACK_DOCKER_GROUP": str(engine.group),
             **variables,
         }
 
@@ -190,11 +194,33 @@ def clone(folder: Path) -> Path:
     return checkout
 
 
-def build(checkout: Path, engine: Engine) -> None:
-    """Every image, once for all tests."""
-    composed = Composed(checkout, engine)
-    composed.files = ("docker-compose.yml", "edges.yml")
-    composed.compose("build", "--quiet", seconds=400)
+def version(checkout: Path) -> str:
+    """The tag of the images that are made from a checkout."""
+    command = ("git", "rev-parse", "--short=12", "HEAD")
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True, timeout=60)
+    return f"test-{done.stdout.strip()}"
+
+
+@contextmanager
+def built(checkout: Path, engine: Engine) -> Iterator[None]:
+    """Every image is there: built once, whoever tests beside us, and removed by the last."""
+    tag = version(checkout)
+    locks = Path(tempfile.gettempdir()) / f"dialback-images-{tag}"
+    with locks.with_suffix(".build").open("w") as building, locks.with_suffix(".use").open("w") as using:
+        fcntl.flock(using, fcntl.LOCK_SH)
+        fcntl.flock(building, fcntl.LOCK_EX)
+        composed = Composed(checkout, engine)
+        composed.files = ("docker-compose.yml", "edges.yml")
+        composed.compose("build", "--quiet", seconds=400)
+        fcntl.flock(building, fcntl.LOCK_UN)
+        yield
+        try:
+            fcntl.flock(using, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        images = docker("images", "--quiet", "--filter", f"reference=dialback/*:{tag}").split()
+        if images:
+            docker("rmi", "--force", *sorted(set(images)), check=False)
 
 
 def missing() -> str:

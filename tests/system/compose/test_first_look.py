@@ -166,6 +166,17 @@ def test_the_engine_s_socket_is_given_to_the_invoker_alone(platform: Composed) -
         assert len(sockets) == (1 if service == "invoker" else 0)
 
 
+def test_nothing_but_the_socket_belongs_to_a_group_of_the_invoker_s(platform: Composed) -> None:
+    state = platform.inside("invoker", "cat", "/proc/1/status")
+    groups = next(line.split()[1:] for line in state.splitlines() if line.startswith("Groups:"))
+    assert len(groups) > 800
+    theirs = platform.inside(
+        *("invoker", "sh", "-c"),
+        r"find / \( -path /proc -o -path /sys \) -prune -o -gid +99 ! -gid +999 -print 2>/dev/null || true",
+    )
+    assert set(theirs.split()) <= {"/run/docker.sock"}
+
+
 def reaches(platform: Composed, service: str, address: str) -> bool:
     """Whether something in a service's container can connect to `HOST:PORT`."""
     host, _, port = address.rpartition(":")

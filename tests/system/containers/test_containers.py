@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socketserver
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,91 @@ def test_a_stream_survives_the_loss_of_its_workers_network(start: Callable[..., 
         client.disconnect_container_from_network(container["Id"], network["Id"], force=True)
         assert [*lines][-1] == "line 59"
     assert platform.get("/@probe/hello").text == "Hello world\n"
+
+
+RELAY = """
+import asyncio, os, socket
+
+def gateway():
+    for line in open("/proc/net/route").read().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == "00000000":
+            return socket.inet_ntoa(int(fields[2], 16).to_bytes(4, "little"))
+
+async def handler(event, context):
+    reader, writer = await asyncio.open_connection(gateway(), PORT)
+    try:
+        while True:
+            async with asyncio.timeout(float(os.environ["LIMIT"])):
+                yield await reader.readline()
+    finally:
+        writer.close()
+"""
+
+
+@pytest.fixture
+def upstream() -> Iterator[int]:
+    """The port of a program outside of all containers that tells a line every 20 ms."""
+
+    class Tell(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                while not over.wait(0.02):
+                    self.request.sendall(b"from outside\n")
+
+    over = threading.Event()
+    with socketserver.ThreadingTCPServer(("0.0.0.0", 0), Tell) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server.server_address[1]
+        over.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("limit", "idle", "verdict", "logged"),
+    [("0.5", 0, "error", "TimeoutError"), ("3600", 0.5, "timeout", "timeout_idle")],
+    ids=["by the function", "by the platform"],
+)
+def test_a_stream_from_outside_whose_network_is_cut_is_truncated_and_told(
+    start: Callable[..., Platform],
+    client: Any,
+    tmp_path: Path,
+    upstream: int,
+    limit: str,
+    idle: float,
+    verdict: str,
+    logged: str,
+) -> None:
+    """Who notices that nothing comes any more is the function, by a time limit of its own, else the platform by its."""
+    source = tmp_path / "relay"
+    source.mkdir()
+    (source / "app.py").write_text(RELAY.replace("PORT", str(upstream)))
+    platform = start()
+    platform.deploy(source, "relay", network="outside", timeouts={"idle": idle}, env={"LIMIT": limit})
+    with httpx.stream("GET", f"{platform.url}/@relay/", timeout=30) as response:
+        lines = response.iter_lines()
+        assert next(lines) == "from outside"
+        (container,) = platform.containers(client)
+        (network,) = client.networks(filters={"label": f"dialback.platform={platform.mark}"})
+        client.disconnect_container_from_network(container["Id"], network["Id"], force=True)
+        with pytest.raises(httpx.RemoteProtocolError):
+            for _ in lines:
+                pass
+        identity = response.headers["x-dialback-id"]
+    trace = platform.trace(identity)
+    assert trace["verdict"] == verdict, trace
+    assert logged in platform.command("logs", "relay").stdout + platform.invoker.log.read_text()
+    if limit != "3600":
+        client.connect_container_to_network(container["Id"], network["Id"])
+
+    def streams_again() -> bool:
+        with httpx.stream("GET", f"{platform.url}/@relay/", timeout=30) as response:
+            return response.status_code == 200 and next(response.iter_lines()) == "from outside"
+
+    eventually(streams_again, 15.0, "nothing comes from outside any more")
 
 
 def test_from_inside_neither_platform_nor_engine_nor_sibling_is_reached(
@@ -214,57 +301,6 @@ def test_an_engine_that_is_away_is_a_clear_502_and_a_line_in_the_log(tmp_path: P
         assert platform.get("/_dialback/health").status_code == 200
     finally:
         platform.destroy()
-
-
-def leftovers(platform: Platform, client: Any) -> dict[str, int]:
-    """What could leak, counted."""
-    pid = platform.invoker.pid
-    return {
-        "containers": len(platform.containers(client)),
-        "networks": len(client.networks(filters={"label": f"dialback.platform={platform.mark}"})),
-        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
-        "threads": len(os.listdir(f"/proc/{pid}/task")),
-        "doors": len([*(platform.root / "run").glob("*/doors/*")]),
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_nothing_is_left_after_many_deaths(start: Callable[..., Platform], client: Any) -> None:
-    repeats = int(os.environ.get("DIALBACK_TEST_REPEATS", "15"))
-    platform = start()
-    platform.deploy_probe(network="outside", idle_seconds=1)
-
-    def die(number: int) -> None:
-        tag = f"death{number}"
-        with ThreadPoolExecutor() as pool:
-            if number % 3 == 0:
-                assert platform.get("/@probe/exits?code=3").status_code == 502
-                eventually(lambda: not platform.containers(client), 10.0, "the dead container stays")
-                return
-            answer = pool.submit(httpx.get, f"{platform.url}/@probe/stream?n=2&then=hang&tag={tag}", timeout=30)
-            (container,) = eventually(lambda: platform.containers(client, status="running"), 10.0, "no worker")
-            eventually(lambda: any(w["in_flight"] for w in platform.workers()), 10.0, "the request is not there")
-            if number % 3 == 1:
-                client.kill(container["Id"])
-            else:
-                client.remove_container(container["Id"], force=True)
-            error = answer.exception(20)
-            assert error is not None or answer.result().status_code == 502
-        eventually(lambda: not platform.containers(client), 10.0, "the dead container stays")
-
-    for number in range(6):
-        die(number)
-    eventually(lambda: not platform.containers(client), 15.0, "a container stays")
-    before = leftovers(platform, client)
-    for number in range(repeats):
-        die(number)
-    eventually(lambda: not platform.containers(client), 15.0, "a container stays")
-    eventually(
-        lambda: all(count <= before[name] + 2 for name, count in leftovers(platform, client).items()),
-        10.0,
-        f"{before} became {leftovers(platform, client)}",
-    )
 
 
 def test_a_cold_start_is_quick_enough_not_to_time_out(start: Callable[..., Platform]) -> None:

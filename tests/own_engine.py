@@ -5,12 +5,14 @@ It lives in a network namespace of its own: two engines in one would undo each o
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ class OwnEngine:
         deadline = time.monotonic() + START_SECONDS
         while True:
             if self._answers():
+                collect()
                 return
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise AssertionError((self.root / "log").read_text()[-3000:])
@@ -114,6 +117,15 @@ class OwnEngine:
         self._log.close()
         subprocess.run(["umount", "-l", str(self.data)], check=False)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def collect() -> None:
+    """Collects the sockets that could not be connected, which the `docker` package leaves to the collector, outside any
+    test.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _kill(pid: int) -> None:
