@@ -69,6 +69,8 @@ class Composed:
         self.project = f"dialback-test-{secrets.token_hex(4)}"
         self.port, self.control_port = free_port(), free_port()
         self.files: tuple[str, ...] = ("docker-compose.yml",)
+        self.ready_with: list[str] = []
+        """The functions that were there when everything was healthy."""
         self.environ = {
             **{
                 name: os.environ[name]
@@ -105,6 +107,9 @@ class Composed:
     def up(self, *arguments: str) -> None:
         """Start everything, and wait until it is healthy."""
         self.compose("up", "--detach", "--wait", *arguments)
+        functions = self.control("/v1/functions")["functions"]
+        assert isinstance(functions, list)
+        self.ready_with = [str(function["name"]) for function in functions]
 
     def down(self) -> None:
         """What the documents say: one command, and the volumes with it."""
