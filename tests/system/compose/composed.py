@@ -191,9 +191,9 @@ def free_port() -> int:
 
 
 def clone(folder: Path) -> Path:
-    """A clean checkout of what is committed here."""
+    """A clean checkout of what is committed here. Each project has its own, for it writes its address there."""
     checkout = folder / "checkout"
-    command: Sequence[str] = ("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(checkout))
+    command: Sequence[str] = ("git", "clone", "--quiet", "--shared", str(ROOT), str(checkout))
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     (folder / "home").mkdir()
     return checkout

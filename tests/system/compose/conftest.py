@@ -38,19 +38,19 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="session")
 def checkout(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A clean checkout whose images are built."""
+    """A clean checkout; its images are built, and do for every other."""
     made = clone(tmp_path_factory.mktemp("compose"))
     with built(made, engine):
         yield made
 
 
 @pytest.fixture
-def make(checkout: Path, engine: Engine) -> Iterator[Make]:
+def make(checkout: Path, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """Makes projects that are gone after the test, whatever happened."""
     made: list[Composed] = []
 
     def project(**variables: str) -> Composed:
-        made.append(Composed(checkout, engine, **variables))
+        made.append(Composed(clone(tmp_path_factory.mktemp("project")), engine, **variables))
         return made[-1]
 
     yield project

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -54,14 +55,19 @@ def test_it_starts_with_the_examples_and_the_log_leads_to_the_page(platform: Com
 
 def test_the_host_deploys_every_example_and_each_streams_to_real_clients(platform: Composed) -> None:
     examples(platform, EXAMPLES)
-    for folder in QUICK:
-        platform.command("rm", folder.name.replace("_", "-"))
-    for folder in EXAMPLES:
-        said = platform.command("deploy", str(folder.relative_to(ROOT))).stdout
-        assert (" is live" if folder in QUICK else " is unchanged") in said
+
+    def deploy(folder: Path) -> str:
+        if folder in QUICK:
+            platform.command("rm", folder.name.replace("_", "-"))
+        return platform.command("deploy", str(folder.relative_to(ROOT))).stdout
+
+    with ThreadPoolExecutor(3) as pool:
+        for folder, said in zip(EXAMPLES, pool.map(deploy, EXAMPLES), strict=True):
+            assert (" is live" if folder in QUICK else " is unchanged") in said
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(ROOT / "tests/examples")],
-        env={**os.environ, "DIALBACK_EXAMPLES_URL": platform.url + "/@{name}"},
+        [sys.executable, "-m", "pytest", "-q", "-x", "-n", "3", "-p", "no:cacheprovider", str(ROOT / "tests/examples")],
+        env={**environ, "DIALBACK_EXAMPLES_URL": platform.url + "/@{name}"},
         cwd=ROOT,
         capture_output=True,
         text=True,
