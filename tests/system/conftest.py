@@ -43,7 +43,20 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Platform]:
 
     What holds for processes in either mode must hold for containers, too.
     """
-    platform = serving(request.param)
+    if request.param == "docker":
+        platform: Platform = request.getfixturevalue("contained")
+        yield platform
+    else:
+        yield from _with_probe(serving(request.param))
+
+
+@pytest.fixture(scope="session")
+def contained() -> Iterator[Platform]:
+    """The shared platform whose functions run in containers."""
+    yield from _with_probe(serving("docker"))
+
+
+def _with_probe(platform: Platform) -> Iterator[Platform]:
     try:
         platform.start()
         platform.deploy_probe()
@@ -92,19 +105,24 @@ def deploy(shared: Platform) -> Iterator[Callable[..., str]]:
     """Deploys functions of the test's own on the shared platform, by default a probe; answers the name, which is gone
     after the test.
     """
+    yield from own_functions(shared)
+
+
+def own_functions(platform: Platform) -> Iterator[Callable[..., str]]:
+    """As `deploy` does, on this platform."""
     names: list[str] = []
 
     def deploy(source: Path = FUNCTIONS / "probe", **config: object) -> str:
         names.append(f"own-{uuid.uuid4().hex[:8]}")
         if source.name == "probe":
-            shared.deploy_probe(names[-1], **config)
+            platform.deploy_probe(names[-1], **config)
         else:
-            shared.deploy(source, names[-1], **config)
+            platform.deploy(source, names[-1], **config)
         return names[-1]
 
     yield deploy
     for name in names:
-        shared.command("rm", name)
+        platform.command("rm", name)
 
 
 @pytest.fixture

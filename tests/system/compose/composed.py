@@ -1,6 +1,7 @@
 """The platform in compose, from a clean checkout, as its users start it."""
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from ..platform import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 UP_SECONDS = 120
@@ -119,9 +122,13 @@ class Composed:
         """Whatever happened, nothing is left for the next test. In two steps, as `make down`: compose gives up when it
         is to remove a worker that the invoker removes at the same moment.
         """
-        self.compose("down", "--volumes", "--timeout", "10", check=False)
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
-        assert Belongings.now(self.project) == Belongings(frozenset(), frozenset(), frozenset())
+        self.compose("down", "--volumes", "--timeout", "20", check=False)
+
+        def nothing_left() -> bool:
+            self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+            return Belongings.now(self.project) == Belongings(frozenset(), frozenset(), frozenset())
+
+        eventually(nothing_left, 20.0, f"{Belongings.now(self.project)} is left")
 
     def container(self, service: str, number: int = 1) -> str:
         return f"{self.project}-{service}-{number}"
@@ -200,10 +207,12 @@ def clone(folder: Path) -> Path:
 
 
 def version(checkout: Path) -> str:
-    """The tag of the images that are made from a checkout."""
-    command = ("git", "rev-parse", "--short=12", "HEAD")
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True, timeout=60)
-    return f"test-{done.stdout.strip()}"
+    """The tag of the images: checkouts that make the same ones share them, and what is built on top of them."""
+    parts = [f"HEAD:{part}" for part in (".dockerignore", "deploy", "examples", "requirements", "services")]
+    done = subprocess.run(
+        ("git", "rev-parse", *parts), cwd=checkout, capture_output=True, text=True, check=True, timeout=60
+    )
+    return f"test-{hashlib.sha256(done.stdout.encode()).hexdigest()[:12]}"
 
 
 @contextmanager

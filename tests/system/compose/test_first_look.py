@@ -59,7 +59,10 @@ def test_the_host_deploys_every_example_and_each_streams_to_real_clients(platfor
     def deploy(folder: Path) -> str:
         if folder in QUICK:
             platform.command("rm", folder.name.replace("_", "-"))
-        return platform.command("deploy", str(folder.relative_to(ROOT))).stdout
+        said = platform.command("deploy", str(folder.relative_to(ROOT))).stdout
+        # The clients below look at when a stream's pieces come: a worker is there before they ask.
+        with httpx.stream("GET", f"{platform.url}/@{folder.name.replace('_', '-')}/", timeout=60):
+            return said
 
     with ThreadPoolExecutor(3) as pool:
         for folder, said in zip(EXAMPLES, pool.map(deploy, EXAMPLES), strict=True):

@@ -18,6 +18,8 @@ from ..platform import Platform, Service, eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
+Place = Callable[..., str]
+
 SCRIPT = """
 import os, socket, subprocess
 
@@ -42,54 +44,84 @@ def script(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_container_killed_in_mid_stream_is_a_truncation(start: Callable[..., Platform], client: Any) -> None:
-    platform = start()
-    platform.deploy_probe()
-    with httpx.stream("GET", f"{platform.url}/@probe/stream?n=3&then=hang", timeout=30) as response:
+def test_a_container_killed_in_mid_stream_is_a_truncation(contained: Platform, place: Place, client: Any) -> None:
+    name = place()
+    with httpx.stream("GET", f"{contained.url}/@{name}/stream?n=3&then=hang", timeout=30) as response:
         lines = response.iter_lines()
         assert [next(lines) for _ in range(3)] == ["line 0", "line 1", "line 2"]
-        (container,) = platform.containers(client)
+        (container,) = contained.containers(client, name)
         client.kill(container["Id"])
         with pytest.raises(httpx.RemoteProtocolError):
             list(lines)
         identity = response.headers["x-dialback-id"]
-    trace = platform.trace(identity)
+    trace = contained.trace(identity)
     assert (trace["verdict"], trace["code"]) == ("truncated", "SD")
     assert "killed by SIGKILL" in str(trace["detail"])
-    assert "the worker was killed by SIGKILL" in platform.command("logs", "probe").stdout
-    assert platform.get("/@probe/hello").text == "Hello world\n"
+    assert "the worker was killed by SIGKILL" in contained.command("logs", name).stdout
+    assert contained.get(f"/@{name}/hello").text == "Hello world\n"
 
 
-def test_a_tunnel_leads_into_a_container_too(start: Callable[..., Platform]) -> None:
-    platform = start(mode="tunnel")
-    platform.deploy_probe()
-    response = platform.get("/@probe/stream?n=5")
+def test_a_tunnel_leads_into_a_container_too(contained: Platform, place: Place) -> None:
+    name = place(mode="tunnel")
+    contained.get(f"/@{name}/hello")  # the first one makes the worker dial
+    response = contained.get(f"/@{name}/stream?n=5")
     assert response.text.endswith("line 4\n")
-    assert platform.trace(response.headers["x-dialback-id"])["mode"] == "tunnel"
+    assert contained.trace(response.headers["x-dialback-id"])["mode"] == "tunnel"
 
 
-def test_too_much_memory_before_the_head_is_a_502_that_says_so(start: Callable[..., Platform], script: Path) -> None:
-    platform = start()
-    platform.deploy(script, "script", memory_mb=64)
-    response = httpx.post(f"{platform.url}/@script/", content=b"bytearray(500_000_000)", timeout=30)
+def test_too_much_memory_before_the_head_is_a_502_that_says_so(contained: Platform, place: Place, script: Path) -> None:
+    name = place(script, memory_mb=64)
+    response = httpx.post(f"{contained.url}/@{name}/", content=b"bytearray(500_000_000)", timeout=30)
     assert response.status_code == 502
     assert response.json()["error"]["code"] == "out_of_memory"
-    assert "used more than its 64 MB of memory" in str(platform.trace(response.headers["x-dialback-id"])["detail"])
-    assert "used more than its 64 MB of memory" in platform.command("logs", "script").stdout
-    assert httpx.post(f"{platform.url}/@script/", content=b"found['well'] = 1", timeout=30).json() == {"well": 1}
+    assert "used more than its 64 MB of memory" in str(contained.trace(response.headers["x-dialback-id"])["detail"])
+    assert "used more than its 64 MB of memory" in contained.command("logs", name).stdout
+    assert httpx.post(f"{contained.url}/@{name}/", content=b"found['well'] = 1", timeout=30).json() == {"well": 1}
 
 
-def test_a_stream_survives_the_loss_of_its_workers_network(start: Callable[..., Platform], client: Any) -> None:
-    platform = start()
-    platform.deploy_probe(network="outside")
-    with httpx.stream("GET", f"{platform.url}/@probe/stream?n=60&gap=0.05", timeout=30) as response:
+FULL = """
+with open("/tmp/full", "wb") as file:
+    while True:
+        file.write(bytes(1 << 20))
+"""
+FORKS = """
+import subprocess
+while True:
+    subprocess.Popen(["sleep", "60"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(FULL, "No space left on device"), (FORKS, "BlockingIOError")], ids=["disk", "processes"]
+)
+def test_a_disk_and_processes_that_are_used_up_are_errors_of_the_function_and_its_worker_lives(
+    contained: Platform, place: Place, script: Path, code: str, error: str
+) -> None:
+    name = place(script, memory_mb=64)
+
+    def is_well() -> bool:
+        answer = httpx.post(f"{contained.url}/@{name}/", content=b"found['well'] = 1", timeout=30)
+        return answer.status_code == 200 and answer.json() == {"well": 1}
+
+    eventually(is_well, 20.0, "it does not serve")
+    (before,) = contained.workers(name)
+    response = httpx.post(f"{contained.url}/@{name}/", content=code.encode(), timeout=60)
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "handler_error"
+    assert error in contained.command("logs", name).stdout
+    assert is_well()
+    assert [worker["id"] for worker in contained.workers(name)] == [before["id"]]
+
+
+def test_a_stream_survives_the_loss_of_its_workers_network(contained: Platform, place: Place, client: Any) -> None:
+    name = place(network="outside")
+    with httpx.stream("GET", f"{contained.url}/@{name}/stream?n=60&gap=0.05", timeout=30) as response:
         lines = response.iter_lines()
         assert next(lines) == "line 0"
-        (container,) = platform.containers(client)
-        (network,) = client.networks(filters={"label": f"dialback.platform={platform.mark}"})
-        client.disconnect_container_from_network(container["Id"], network["Id"], force=True)
+        (container,) = contained.containers(client, name)
+        client.disconnect_container_from_network(container["Id"], contained.network(client, name), force=True)
         assert [*lines][-1] == "line 59"
-    assert platform.get("/@probe/hello").text == "Hello world\n"
+    assert contained.get(f"/@{name}/hello").text == "Hello world\n"
 
 
 def access_line(invoker: Service, identity: str) -> dict[str, object]:
@@ -149,7 +181,8 @@ def upstream() -> Iterator[int]:
     ids=["by the function", "by the platform"],
 )
 def test_a_stream_from_outside_whose_network_is_cut_is_truncated_and_told(
-    start: Callable[..., Platform],
+    contained: Platform,
+    place: Place,
     client: Any,
     tmp_path: Path,
     upstream: int,
@@ -162,39 +195,38 @@ def test_a_stream_from_outside_whose_network_is_cut_is_truncated_and_told(
     source = tmp_path / "relay"
     source.mkdir()
     (source / "app.py").write_text(RELAY.replace("PORT", str(upstream)))
-    platform = start()
-    platform.deploy(source, "relay", network="outside", timeouts={"idle": idle}, env={"LIMIT": limit})
-    with httpx.stream("GET", f"{platform.url}/@relay/", timeout=30) as response:
+    name = place(source, network="outside", timeouts={"idle": idle}, env={"LIMIT": limit})
+    with httpx.stream("GET", f"{contained.url}/@{name}/", timeout=30) as response:
         lines = response.iter_lines()
         assert next(lines) == "from outside"
-        (container,) = platform.containers(client)
-        (network,) = client.networks(filters={"label": f"dialback.platform={platform.mark}"})
-        client.disconnect_container_from_network(container["Id"], network["Id"], force=True)
+        (container,) = contained.containers(client, name)
+        network = contained.network(client, name)
+        client.disconnect_container_from_network(container["Id"], network, force=True)
         with pytest.raises(httpx.RemoteProtocolError):
             for _ in lines:
                 pass
         identity = response.headers["x-dialback-id"]
-    trace = platform.trace(identity)
+    trace = contained.trace(identity)
     assert trace["verdict"] == verdict, trace
-    assert logged in platform.command("logs", "relay").stdout
-    assert access_line(platform.invoker, identity)["code"] == trace["code"]
+    assert logged in contained.command("logs", name).stdout
+    assert access_line(contained.invoker, identity)["code"] == trace["code"]
     if limit != "3600":
-        client.connect_container_to_network(container["Id"], network["Id"])
+        client.connect_container_to_network(container["Id"], network)
 
     def streams_again() -> bool:
-        with httpx.stream("GET", f"{platform.url}/@relay/", timeout=30) as response:
+        with httpx.stream("GET", f"{contained.url}/@{name}/", timeout=30) as response:
             return response.status_code == 200 and next(response.iter_lines()) == "from outside"
 
     eventually(streams_again, 15.0, "nothing comes from outside any more")
 
 
 def test_from_inside_neither_platform_nor_engine_nor_sibling_is_reached(
-    start: Callable[..., Platform], script: Path, client: Any
+    contained: Platform, place: Place, script: Path, client: Any
 ) -> None:
-    platform = start()
-    platform.deploy_probe(network="outside")
-    platform.get("/@probe/hello")
-    (sibling,) = platform.containers(client)
+    platform = contained
+    other = place(network="outside")
+    eventually(lambda: platform.get(f"/@{other}/hello").status_code == 200, 20.0, "it does not serve")
+    (sibling,) = platform.containers(client, other)
     (address,) = (
         net["IPAddress"] for net in client.inspect_container(sibling["Id"])["NetworkSettings"]["Networks"].values()
     )
@@ -216,42 +248,48 @@ for path in ("/var/run/docker.sock", "/run/docker.sock", {os.environ.get("DOCKER
     attempt(path, socket.AF_UNIX, path)
 found["data"] = os.path.exists({str(platform.data)!r})
 """
-    for name, network in (("inside", "none"), ("outgoing", "outside")):
-        platform.deploy(script, name, network=network)
+    for network in ("none", "outside"):
+        name = place(script, network=network)
         answer = httpx.post(f"{platform.url}/@{name}/", content=attempt.encode(), timeout=60)
         found = answer.json()
         assert found.pop("data") is False
         assert "connected" not in found.values(), found
 
 
-def test_nothing_of_a_function_is_in_what_the_engine_knows(start: Callable[..., Platform], client: Any) -> None:
-    platform = start()
-    platform.deploy_probe(env={"API_KEY": "sesame-4711"})
-    assert "sesame-4711" in platform.get("/@probe/head").text
-    for container in platform.containers(client):
+def test_nothing_of_a_function_is_in_what_the_engine_knows(contained: Platform, place: Place, client: Any) -> None:
+    name = place(env={"API_KEY": "sesame-4711"})
+    assert "sesame-4711" in contained.get(f"/@{name}/head").text
+    for container in contained.containers(client, name):
         said = json.dumps(client.inspect_container(container["Id"]))
         assert "sesame-4711" not in said
         assert "db1_" not in said
         assert client.logs(container["Id"]) == b""
 
 
-def test_a_deployment_is_looked_at_inside_a_container(start: Callable[..., Platform], tmp_path: Path) -> None:
-    platform = start()
-    outside = platform.root / "canary"
+def test_a_deployment_is_looked_at_inside_a_container(contained: Platform, place: Place, tmp_path: Path) -> None:
+    outside = contained.root / "canary"
     source = tmp_path / "curious"
     source.mkdir()
     (source / "app.py").write_text(
-        f"import os\nassert os.getuid() == 10001\nassert not os.path.exists({str(platform.root)!r})\n"
+        f"import os\nassert os.getuid() == 10001\nassert not os.path.exists({str(contained.root)!r})\n"
         f"try:\n    open({str(outside)!r}, 'w')\nexcept OSError:\n    pass\n"
         "def handler(event, context):\n    return 'looked at'\n"
     )
-    platform.deploy(source, "curious")
-    assert platform.get("/@curious/").text == "looked at"
+    name = place(source)
+    assert contained.get(f"/@{name}/").text == "looked at"
     assert not outside.exists()
 
 
-def test_a_broken_function_is_refused_with_file_and_line(start: Callable[..., Platform], tmp_path: Path) -> None:
-    platform = start()
+def test_a_function_that_was_removed_serves_when_it_is_deployed_again(contained: Platform, script: Path) -> None:
+    for _ in range(2):
+        contained.deploy(script, "again", concurrency=3)
+        answer = httpx.post(f"{contained.url}/@again/", content=b"found['well'] = 1", timeout=30)
+        assert answer.json() == {"well": 1}
+        contained.command("rm", "again")
+
+
+def test_a_broken_function_is_refused_with_file_and_line(contained: Platform, tmp_path: Path) -> None:
+    platform = contained
     source = tmp_path / "broken"
     source.mkdir()
     (source / "app.py").write_text("x = 1\ndef handler(:\n")
@@ -264,10 +302,9 @@ def test_a_broken_function_is_refused_with_file_and_line(start: Callable[..., Pl
     assert "longer than 10 seconds" in slow.stderr + slow.stdout
 
 
-def test_a_platform_of_containers_runs_nothing_outside_of_them(start: Callable[..., Platform], script: Path) -> None:
-    platform = start()
+def test_a_platform_of_containers_runs_nothing_outside_of_them(contained: Platform, script: Path) -> None:
     (script / "dialback.toml").write_text('launcher = "process"\n')
-    refused = platform.command("deploy", str(script), check=False)
+    refused = contained.command("deploy", str(script), check=False)
     assert refused.returncode == 1
     assert "runs functions in containers alone" in refused.stderr + refused.stdout
 
@@ -314,10 +351,9 @@ def test_an_engine_that_is_away_is_a_clear_502_and_a_line_in_the_log(tmp_path: P
         platform.destroy()
 
 
-def test_a_cold_start_is_quick_enough_not_to_time_out(start: Callable[..., Platform]) -> None:
-    platform = start()
-    platform.deploy_probe(idle="pause", idle_seconds=0.2, warm=1)
-    eventually(lambda: [w["state"] for w in platform.workers()] == ["paused"], 10.0, "no warm worker is paused")
+def test_a_paused_worker_is_quick_to_answer(contained: Platform, place: Place) -> None:
+    name = place(idle="pause", idle_seconds=0.2, warm=1)
+    eventually(lambda: [w["state"] for w in contained.workers(name)] == ["paused"], 10.0, "no warm worker is paused")
     began = time.monotonic()
-    assert platform.get("/@probe/hello").text == "Hello world\n"
+    assert contained.get(f"/@{name}/hello").text == "Hello world\n"
     assert time.monotonic() - began < 2.0

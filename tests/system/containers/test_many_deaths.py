@@ -40,8 +40,7 @@ def die(platform: Platform, client: Any, function: str, way: str) -> None:
         lines = response.iter_lines()
         if done:
             assert next(lines) == "line 0"
-            labels = [f"dialback.platform={platform.mark}", f"dialback.function={function}"]
-            (container,) = platform.containers(client, status="running", label=labels)
+            (container,) = platform.containers(client, function, status="running")
             if done == "killed":
                 client.kill(container["Id"])
             else:
