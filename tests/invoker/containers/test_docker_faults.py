@@ -240,14 +240,14 @@ async def test_what_bears_another_platforms_mark_is_left_alone(
 
 async def test_an_engine_that_hangs_stops_no_other_request(own: Containers, engine: OwnEngine) -> None:
     assert engine._process is not None
-    pool = own.pool(start_seconds=1.0)
+    pool = own.pool()
     await own.run(pool, "result = 1")
     engine._process.send_signal(signal.SIGSTOP)
     try:
-        slow = asyncio.ensure_future(own.lease(own.pool(start_seconds=0.5, spec={"function": "other"})))
+        slow = asyncio.ensure_future(own.lease(own.pool(start_seconds=1.5, spec={"function": "other"})))
         assert await own.run(pool, "result = 'served'") == "served"
         with pytest.raises(LaunchFailed) as caught:
-            await within(slow, 4.0)
+            await within(slow, 8.0)
         assert caught.value.code == "start_timeout"
     finally:
         engine._process.send_signal(signal.SIGCONT)
