@@ -1,4 +1,4 @@
-"""What holds for every test: nothing skipped where CI is set, and interrupts that interrupt."""
+"""What holds for every test: nothing skipped where CI is set, and Ctrl-C means what it means in a terminal."""
 
 import os
 import signal
@@ -6,11 +6,9 @@ from collections.abc import Generator
 
 import pytest
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """What a shell starts in the background ignores SIGINT, and so would every process that a test interrupts."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell's background job, as some CI starts one, ignores SIGINT, and so would every command that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
