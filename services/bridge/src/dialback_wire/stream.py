@@ -266,7 +266,7 @@ class Stream:
         if self._outbox.sendable:
             self._mux.take_turn(self, flush)
 
-    def take(self, parts: list[bytes]) -> int:
+    def take(self, parts: list[bytes | bytearray]) -> int:
         """Put what credit allows, one frame of DATA at most, into `parts`. Returns its bytes. For the mux."""
         outbox = self._outbox
         count = min(outbox.sendable, self._mux.max_data)
@@ -287,7 +287,7 @@ class Stream:
             self._finish(parts)
         return count
 
-    def _finish(self, parts: list[bytes]) -> None:
+    def _finish(self, parts: list[bytes | bytearray]) -> None:
         """Everything has left: END follows it."""
         ending, self._ending = self._ending, None
         assert ending is not None
