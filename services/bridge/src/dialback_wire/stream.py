@@ -110,7 +110,8 @@ class Stream:
     def has_room(self, most: int) -> bool:
         """Whether not more is queued than the other side would take now, nor more than `most` bytes."""
         outbox = self._outbox
-        return outbox.queued <= most and outbox.sendable == outbox.queued
+        queued, window = outbox.queued, outbox.window
+        return queued <= most and queued <= window.limit - window.sent
 
     @property
     def sent(self) -> int:
@@ -181,7 +182,9 @@ class Stream:
 
         With `flush` an eager mux sends the first bytes of a tick at once; without, they wait for the tick's end.
         """
-        if (self._gives_data() or self._advance(FrameType.DATA)) and data:
+        # As `_advance` would have it, without asking: a stream may be written to a million times.
+        giving = self._body is _BODY_STREAMING if self._asks else self._response is _STREAMING
+        if ((giving and self._ending is None) or self._advance(FrameType.DATA)) and data:
             self._outbox.put(data)
             if not self.in_turn or (flush and self._mux.sends_early):
                 self._wake(flush)
@@ -226,10 +229,6 @@ class Stream:
         wanted = self._response in (_WAITING, _STREAMING) if self._asks else self._body is _BODY_STREAMING
         if wanted:
             self._send(FrameType.WINDOW, frames.encode_window(self._incoming.consumed, self._incoming.limit))
-
-    def _gives_data(self) -> bool:
-        half = self._body is _BODY_STREAMING if self._asks else self._response is _STREAMING
-        return half and self._ending is None
 
     def _takes_data(self) -> bool:
         return self._response is _STREAMING if self._asks else self._body is _BODY_STREAMING
