@@ -75,7 +75,8 @@ class Stream:
         self._body = _BODY_NONE
         self._outbox = Outbox(mux.peer_window)
         self._incoming = ReceiveWindow(mux.limits.window, mux.limits.max_window, mux.budget)
-        self._tail: list[bytes] = []
+        self._tail: bytes | None = None
+        """TRAILERS, behind everything that is queued."""
         self._ending: End | None = None
         self._credited = False
         self._infos = 0
@@ -194,7 +195,7 @@ class Stream:
         payload = self._mux.fitting(frames.encode_fields(fields))
         if self._advance(FrameType.TRAILERS):
             if self.queued:
-                self._tail.append(self._frame(FrameType.TRAILERS, payload))
+                self._tail = self._frame(FrameType.TRAILERS, payload)
             else:
                 self._send(FrameType.TRAILERS, payload)
 
@@ -276,8 +277,9 @@ class Stream:
         if self.tap is not None:
             self.tap(True, _DATA, count)
         if not outbox.queued:
-            parts += self._tail
-            self._tail.clear()
+            if self._tail is not None:
+                parts.append(self._tail)
+                self._tail = None
         else:
             self._wake(False)
         self._mux.tell(self, self.sink.on_sent, count)
@@ -309,7 +311,7 @@ class Stream:
 
     def _drop(self) -> None:
         self._outbox.drop()
-        self._tail.clear()
+        self._tail = None
         self._ending = None
 
     def _close(self) -> None:
