@@ -1,9 +1,9 @@
 """One stream: the state of its two halves, its credit, and what it still has to say."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from . import frames
+from .carrier import Carrier
 from .errors import LocalError, StreamViolation
 from .flow import ReceiveWindow
 from .frames import KNOWN, FrameType
@@ -11,9 +11,6 @@ from .messages import Accept, End, Fields, Head, Info, Reason, Refusal, Request,
 from .outbox import Outbox
 from .sink import BaseSink, StreamSink
 from .tables import BODY, Body, Response
-
-if TYPE_CHECKING:
-    from .mux import Mux
 
 Tap = Callable[[bool, int, int], None]
 """Is told of every frame of a stream: whether it was sent (or came), its type, the size of its payload in bytes."""
@@ -60,7 +57,7 @@ class Stream:
         "tap",
     )
 
-    def __init__(self, mux: "Mux", stream_id: int, sink: StreamSink) -> None:
+    def __init__(self, mux: "Carrier[Stream]", stream_id: int, sink: StreamSink) -> None:
         self.id = stream_id
         self.sink = sink
         self.tap: Tap | None = None
