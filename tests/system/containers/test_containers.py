@@ -97,7 +97,7 @@ while True:
 def test_a_disk_and_processes_that_are_used_up_are_errors_of_the_function_and_its_worker_lives(
     contained: Platform, place: Place, script: Path, code: str, error: str
 ) -> None:
-    name = place(script, memory_mb=64)
+    name = place(script, memory_mb=256)
 
     def is_well() -> bool:
         answer = httpx.post(f"{contained.url}/@{name}/", content=b"found['well'] = 1", timeout=30)
