@@ -8,6 +8,7 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
+from tests.worker_image import worker_image
 
 from .platform import FUNCTIONS, Platform
 
@@ -75,7 +76,7 @@ def serving(way: str, **flags: tuple[str, ...]) -> Platform:
 
 
 def needs_an_engine() -> None:
-    """Skips when no Docker Engine answers."""
+    """Skips when no Docker Engine answers; else the image that workers run in is there."""
     asking = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="1.41", timeout=10)
     try:
         asking.ping()
@@ -83,6 +84,7 @@ def needs_an_engine() -> None:
         pytest.skip(f"NOT TESTED, no Docker Engine can be reached: {str(error)[:200]}")
     finally:
         asking.close()
+    worker_image()
 
 
 @pytest.fixture
