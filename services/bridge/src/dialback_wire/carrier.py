@@ -25,7 +25,7 @@ class Carrier(Protocol[S]):
     """Bytes of one frame of DATA at most."""
     sends_early: bool
     """Whether what is written now would leave before the end of this tick."""
-    control: list[bytes]
+    control: list[bytes | bytearray]
     """Frames that need no credit, encoded, in the order in which they leave."""
     leaving: list[S]
     """Streams whose END the carrier takes with what it writes next."""

@@ -8,8 +8,8 @@ import re
 from .errors import StreamViolation
 from .messages import Field, Fields, Head
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_value = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 HOP_BY_HOP = frozenset(
@@ -41,12 +41,12 @@ BODYLESS = frozenset({204, 304})
 
 def is_token(name: bytes) -> bool:
     """Whether `name` is a token (RFC 9110, 5.6.2)."""
-    return _TOKEN.fullmatch(name) is not None
+    return _is_token(name) is not None
 
 
 def is_value(value: bytes) -> bool:
     """Whether `value` has no CR, LF, NUL or other control character (RFC 9110, 5.5)."""
-    return _VALUE.fullmatch(value) is not None
+    return _is_value(value) is not None
 
 
 def content_length(value: bytes) -> int | None:
@@ -63,21 +63,24 @@ def named_by_connection(fields: Fields) -> frozenset[bytes]:
 
 def end_to_end(fields: Fields, keep: frozenset[bytes] = frozenset()) -> Fields:
     """`fields` without hop-by-hop fields, what `Connection` names, and Dialback's reserved names (except `keep`)."""
-    dropped = HOP_BY_HOP | named_by_connection(fields)
-    return tuple(
+    dropped = HOP_BY_HOP
+    if b"connection" in [name for name, _ in fields]:
+        dropped |= named_by_connection(fields)
+    kept = [
         field
         for field in fields
-        if field[0] in keep or not (field[0] in dropped or field[0].startswith(RESERVED_PREFIX))
-    )
+        if not (field[0] in dropped or field[0].startswith(RESERVED_PREFIX)) or field[0] in keep
+    ]
+    return fields if len(kept) == len(fields) else tuple(kept)
 
 
 def check_fields(fields: Fields) -> None:
     """Raise StreamViolation unless every field could be written to an HTTP/1.1 peer as it stands."""
     check_size(fields)
     for name, value in fields:
-        if not is_token(name):
+        if not _is_token(name):
             raise StreamViolation(f"header name {_shown(name)} is not a token")
-        if not is_value(value):
+        if not _is_value(value):
             raise StreamViolation(f"header {_shown(name)} has a control character in its value")
 
 
@@ -85,7 +88,7 @@ def check_size(fields: Fields) -> None:
     """Raise StreamViolation when there are more fields, or more bytes of them, than may be relayed."""
     if len(fields) > MAX_FIELDS:
         raise StreamViolation(f"{len(fields)} header fields; {MAX_FIELDS} at most")
-    size = sum(len(name) + len(value) for name, value in fields)
+    size = sum([len(name) + len(value) for name, value in fields])
     if size > MAX_BYTES:
         raise StreamViolation(f"{size} bytes of header fields; {MAX_BYTES} at most")
     if size > MAX_PART and any(max(len(name), len(value)) > MAX_PART for name, value in fields):
@@ -101,7 +104,7 @@ def check_response_head(head: Head) -> tuple[Head, int | None]:
     """
     if not 200 <= head.status <= 599:
         raise StreamViolation(f"status {head.status} is outside 200-599")
-    lowered: Fields = tuple((name.lower(), value) for name, value in head.fields)
+    lowered: Fields = tuple([(name.lower(), value) for name, value in head.fields])
     check_fields(lowered)
     fields = end_to_end(lowered)
     lengths = [value for name, value in fields if name == b"content-length"]

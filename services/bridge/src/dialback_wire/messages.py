@@ -91,12 +91,11 @@ class Info(NamedTuple):
     fields: Fields
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """The last word of one direction of a stream."""
 
     verdict: Verdict
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # tuple's own method of this name is not used
     """Bytes of DATA that were sent in this direction."""
     status: int = 0
     """The HTTP status that the client should get when no head was sent; 0 leaves it to the receiver."""

@@ -331,14 +331,12 @@ class Dispatch:
                 exchange.fail(_unanswered(answer))
         elif exchange.lost and isinstance(answer, WorkerDied):
             exchange.give_up(*_death(answer))
-        elif not exchange.ended.is_set():
+        elif not exchange.ended.done():
             # What the bridge wrote before it answered, or died, may still be on its way; a dead worker's socket ends.
-            ended = asyncio.ensure_future(exchange.ended.wait())
-            await asyncio.wait([ended], timeout=JOIN_SECONDS)
+            await asyncio.wait([exchange.ended], timeout=JOIN_SECONDS)
             if exchange.lost and isinstance(answer, WorkerDied):
                 exchange.give_up(*_death(answer))
-            elif not ended.done():
-                ended.cancel()
+            elif not exchange.ended.done():
                 detail = "the worker answered the runtime API, and its stream has no end"
                 exchange.fail(Failure(Verdict.TRUNCATED, "S", 502, "no_end", detail, CancelReason.KILLED))
         # The client takes what it is still owed at its own pace.

@@ -58,7 +58,7 @@ class Exchange(BaseSink):
         self.timeline = timeline
         self.upload = Upload(client, request.body_length)
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.ended = asyncio.Event()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """The source has ended, or there never will be one."""
         self.phase = "R"
         self.status = 0
@@ -114,7 +114,7 @@ class Exchange(BaseSink):
     @property
     def goes_on(self) -> bool:
         """Whether the worker is at work for a client that has left, because the function wants it so."""
-        return self.outcome.done() and self.source is not None and not self.ended.is_set() and self._lingers
+        return self.outcome.done() and self.source is not None and not self.ended.done() and self._lingers
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -236,9 +236,13 @@ class Exchange(BaseSink):
             return
         self._client.trailers(header_rules.end_to_end(fields))
 
+    def _source_ended(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
     def end(self, end: End, who: str = "S") -> None:
         """The source has ended, well or not."""
-        self.ended.set()
+        self._source_ended()
         if self._discards or self._verdict is not None:
             return
         short = self._length is not None and self.relayed < self._length
@@ -261,7 +265,7 @@ class Exchange(BaseSink):
         """The way to the worker broke. If the worker died, how it died says more: that is waited for a moment."""
         self.lost = True
         self._lost_timer = asyncio.get_running_loop().call_later(LOST_SECONDS, self.give_up, "worker_lost", why)
-        self.ended.set()
+        self._source_ended()
 
     def give_up(self, error: str, detail: str) -> None:
         """The worker will bring no end."""
@@ -282,7 +286,7 @@ class Exchange(BaseSink):
             self._finish(outcome, end)
         self._discards = True
         if self.source is None:
-            self.ended.set()
+            self._source_ended()
         else:
             self.source.cancel(failure.reason, failure.detail)
 
@@ -361,7 +365,7 @@ class Exchange(BaseSink):
         self._settle(Outcome(Verdict.CANCELLED, who, phase, self.status, "client_gone", detail or "the client left"))
         self._discards = True
         if self.source is None:
-            self.ended.set()
+            self._source_ended()
         elif first:
             self._disconnect(reason, detail)
 
@@ -371,7 +375,7 @@ class Exchange(BaseSink):
     def _disconnect(self, reason: Reason, detail: str) -> None:
         """What the function's `on_disconnect` says about a client that left."""
         source = self.source
-        if source is None or self.ended.is_set():
+        if source is None or self.ended.done():
             return
         # What waits for the client will not leave any more; a worker that goes on must not wait for it.
         source.consumed(self._unsent)

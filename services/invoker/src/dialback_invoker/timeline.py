@@ -5,8 +5,9 @@ Times are monotonic seconds inside, milliseconds after `received` outside.
 
 import time
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable
+from functools import partial
+from struct import Struct
 
 from dialback_wire.frames import FrameType
 
@@ -18,7 +19,37 @@ KEPT_FRAMES = 200
 FrameEvent = tuple[float, str, str, int, str, int]
 """Milliseconds after `received`, hop, direction, stream, type, size in bytes."""
 
+_RECORD = Struct("<dBHII")
+"""A kept frame, packed: milliseconds, way, kind, stream, size. A stream of days keeps its hundreds all the time, and
+tuples take seven times as much."""
+
+_WAYS = (
+    ("link", "down"),
+    ("link", "up"),
+    ("socket", "down"),
+    ("socket", "up"),
+    ("runtime", "down"),
+    ("runtime", "up"),
+)
+"""Hop and direction. The opposite of the way `n` is `n ^ 1`."""
+
+_WAY = {way: number for number, way in enumerate(_WAYS)}
 _NAMES = {int(kind): kind.name for kind in FrameType}
+_KINDS = {name: kind for kind, name in _NAMES.items()}
+_MESSAGES = 0x100
+"""What is no frame is numbered from here on."""
+
+_pack = _RECORD.pack
+_PART = KEPT_FRAMES * _RECORD.size
+
+
+def _kind(name: str) -> int:
+    """The number of a frame's or message's name."""
+    number = _KINDS.get(name)
+    if number is None:
+        number = _KINDS[name] = _MESSAGES + len(_KINDS)
+        _NAMES[number] = name
+    return number
 
 
 class Gaps:
@@ -29,7 +60,7 @@ class Gaps:
     def __init__(self) -> None:
         self.count = 0
         self._first: list[float] = []
-        self._last: deque[float] = deque(maxlen=SHOWN_GAPS)
+        self._last: list[float] = []
         self.histogram = [0] * (len(GAP_BUCKETS_MS) + 1)
         """How many gaps lay below each of GAP_BUCKETS_MS, and above them all."""
         self._began = 0.0
@@ -45,6 +76,7 @@ class Gaps:
                 self._first.append(gap)
             else:
                 self._last.append(gap)
+                del self._last[:-SHOWN_GAPS]
         else:
             self._began = now
         self._previous = now
@@ -75,7 +107,7 @@ class Gaps:
 class Timeline:
     """Marks, chunk gaps and frames of one invocation."""
 
-    __slots__ = ("_first", "_last", "_marks", "clock", "count", "gaps", "listener", "origin", "received_at")
+    __slots__ = ("_dropped", "_frames", "_marks", "clock", "gaps", "listener", "origin", "received_at")
 
     def __init__(self, age_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """`age_seconds`: how long ago the edge saw the request."""
@@ -85,10 +117,13 @@ class Timeline:
         self.gaps = Gaps()
         self.listener: Callable[[FrameEvent], None] | None = None
         self._marks: dict[str, float] = {"received": self.origin}
-        self._first: list[FrameEvent] = []
-        self._last: deque[FrameEvent] = deque(maxlen=KEPT_FRAMES)
-        self.count = 0
+        self._frames = bytearray()
+        self._dropped = 0
+
+    @property
+    def count(self) -> int:
         """All frames that passed, kept or not."""
+        return self._dropped + len(self._frames) // _RECORD.size
 
     def mark(self, name: str, at: float | None = None) -> None:
         """Something happened now, or `at` a moment of the clock. Only its first time counts."""
@@ -112,25 +147,24 @@ class Timeline:
     def tap(self, hop: str, stream: int) -> Callable[[bool, int, int], None]:
         """A tap for a stream of the hop `link` or `socket` (see `dialback_wire.stream.Tap`)."""
         # Up is towards the client. The invoker answers on the link and asks on the socket.
-        sent, came = ("up", "down") if hop == "link" else ("down", "up")
-        clock, origin, first, last = self.clock, self.origin, self._first, self._last
+        return partial(self._tapped, _WAY[hop, "up" if hop == "link" else "down"], stream)
 
-        def tap(was_sent: bool, kind: int, size: int) -> None:
-            self.count += 1
-            event = ((clock() - origin) * 1000, hop, sent if was_sent else came, stream, _NAMES.get(kind, "?"), size)
-            (first if len(first) < KEPT_FRAMES else last).append(event)
-            if self.listener is not None:
-                self.listener(event)
-
-        return tap
+    def _tapped(self, sent_way: int, stream: int, was_sent: bool, kind: int, size: int) -> None:
+        self._keep(sent_way if was_sent else sent_way ^ 1, kind, stream, size)
 
     def frame(self, hop: str, direction: str, stream: int, kind: str, size: int) -> None:
         """A frame, or a message of the runtime API, passed the invoker."""
-        self.count += 1
-        event = ((self.clock() - self.origin) * 1000, hop, direction, stream, kind, size)
-        (self._first if len(self._first) < KEPT_FRAMES else self._last).append(event)
+        self._keep(_WAY[hop, direction], _kind(kind), stream, size)
+
+    def _keep(self, way: int, kind: int, stream: int, size: int) -> None:
+        frames = self._frames
+        frames += _pack((self.clock() - self.origin) * 1000, way, kind, stream, size)
         if self.listener is not None:
-            self.listener(event)
+            self.listener(_unpacked(frames[-_RECORD.size :]))
+        if len(frames) == 3 * _PART:
+            # Of what follows the first ones, the older half.
+            del frames[_PART : 2 * _PART]
+            self._dropped += KEPT_FRAMES
 
     def marks(self) -> list[dict[str, object]]:
         """All marks in the order of their times."""
@@ -139,11 +173,18 @@ class Timeline:
 
     def events(self) -> list[FrameEvent]:
         """The kept frames, in order."""
-        return [*self._first, *self._last]
+        frames = self._frames
+        kept = frames[:_PART] + frames[max(_PART, len(frames) - _PART) :]
+        return [_unpacked(kept[at : at + _RECORD.size]) for at in range(0, len(kept), _RECORD.size)]
 
     def frames(self) -> list[dict[str, object]]:
         """The kept frames as a trace shows them."""
         return [frame_dict(event) for event in self.events()]
+
+
+def _unpacked(record: bytearray) -> FrameEvent:
+    t, way, kind, stream, size = _RECORD.unpack(record)
+    return (t, *_WAYS[way], stream, _NAMES.get(kind, "?"), size)
 
 
 def frame_dict(event: FrameEvent) -> dict[str, object]:
