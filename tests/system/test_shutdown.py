@@ -112,6 +112,7 @@ def test_after_a_crash_of_the_invoker_its_workers_end_and_a_start_sweeps(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_a_hundred_killed_workers_leave_nothing(make: Callable[..., Platform], tag: str) -> None:
     platform = make()
     platform.deploy_probe()
