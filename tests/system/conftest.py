@@ -3,12 +3,14 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import docker.errors
 import pytest
+from tests.worker_image import worker_image
 
-from .platform import Platform
+from .platform import FUNCTIONS, Platform
 
 HONEST = frozenset(
     {"at_most_once", "back_pressure", "disconnects", "honest_ends", "isolation", "shutdown", "timeouts", "tokens"}
@@ -16,29 +18,46 @@ HONEST = frozenset(
 """What must hold in every mode that streams."""
 
 
+WAYS = ("callback", "tunnel", "docker")
+"""Of serving: processes in either mode, and containers."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests of honest behaviour that make platforms of their own run in both modes."""
+    """Tests of honest behaviour that make platforms of their own run in every way. The mark `processes` says of one why
+    it is about processes alone.
+    """
     if "make" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".test_")[2] in HONEST:
-        metafunc.parametrize("mode", ["callback", "tunnel"])
+        alone = metafunc.definition.get_closest_marker("processes")
+        assert alone is None or (alone.args and isinstance(alone.args[0], str)), "the mark wants a reason"
+        metafunc.parametrize("way", WAYS if alone is None else WAYS[:2])
 
 
 @pytest.fixture
-def mode() -> str:
-    """The mode of the functions on a platform of the test's own."""
+def way() -> str:
+    """How the platforms of the test's own serve."""
     return "callback"
 
 
-@pytest.fixture(scope="session", params=["callback", "tunnel", "docker"])
+@pytest.fixture(scope="session", params=WAYS)
 def shared(request: pytest.FixtureRequest) -> Iterator[Platform]:
     """A platform with the function `probe` at concurrency 10, one worker. Tests leave it as they found it.
 
     What holds for processes in either mode must hold for containers, too.
     """
     if request.param == "docker":
-        needs_an_engine()
-        platform = Platform(launcher="docker")
+        platform: Platform = request.getfixturevalue("contained")
+        yield platform
     else:
-        platform = Platform(mode=request.param)
+        yield from _with_probe(serving(request.param))
+
+
+@pytest.fixture(scope="session")
+def contained() -> Iterator[Platform]:
+    """The shared platform whose functions run in containers."""
+    yield from _with_probe(serving("docker"))
+
+
+def _with_probe(platform: Platform) -> Iterator[Platform]:
     try:
         platform.start()
         platform.deploy_probe()
@@ -48,8 +67,16 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Platform]:
         platform.destroy()
 
 
+def serving(way: str, **flags: tuple[str, ...]) -> Platform:
+    """A platform that serves in that way, not started."""
+    if way == "docker":
+        needs_an_engine()
+        return Platform(launcher="docker", **flags)
+    return Platform(mode=way, **flags)
+
+
 def needs_an_engine() -> None:
-    """Skips when no Docker Engine answers."""
+    """Skips when no Docker Engine answers; else the image that workers run in is there."""
     asking = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="1.41", timeout=10)
     try:
         asking.ping()
@@ -57,21 +84,47 @@ def needs_an_engine() -> None:
         pytest.skip(f"NOT TESTED, no Docker Engine can be reached: {str(error)[:200]}")
     finally:
         asking.close()
+    worker_image()
 
 
 @pytest.fixture
-def make(mode: str) -> Iterator[Callable[..., Platform]]:
+def make(way: str) -> Iterator[Callable[..., Platform]]:
     """Makes platforms that are gone after the test."""
     made: list[Platform] = []
 
     def make(**flags: tuple[str, ...]) -> Platform:
-        platform = Platform(mode=mode, **flags)
+        platform = serving(way, **flags)
         made.append(platform)
         return platform.start()
 
     yield make
     for platform in made:
         platform.destroy()
+
+
+@pytest.fixture
+def deploy(shared: Platform) -> Iterator[Callable[..., str]]:
+    """Deploys functions of the test's own on the shared platform, by default a probe; answers the name, which is gone
+    after the test.
+    """
+    yield from own_functions(shared)
+
+
+def own_functions(platform: Platform) -> Iterator[Callable[..., str]]:
+    """As `deploy` does, on this platform."""
+    names: list[str] = []
+
+    def deploy(source: Path = FUNCTIONS / "probe", **config: object) -> str:
+        names.append(f"own-{uuid.uuid4().hex[:8]}")
+        if source.name == "probe":
+            platform.deploy_probe(names[-1], **config)
+        else:
+            platform.deploy(source, names[-1], **config)
+        return names[-1]
+
+    yield deploy
+    for name in names:
+        platform.command("rm", name)
 
 
 @pytest.fixture

@@ -272,12 +272,17 @@ class Platform:
         """What the platform's containers are labelled with."""
         return (self.data / "identity").read_text().strip()
 
-    def containers(self, client: Any, **filters: Any) -> list[dict[str, Any]]:
-        """This platform's containers, as the engine lists them."""
-        found: list[dict[str, Any]] = client.containers(
-            all=True, filters={"label": f"dialback.platform={self.mark}", **filters}
-        )
+    def containers(self, client: Any, function: str = "", **filters: Any) -> list[dict[str, Any]]:
+        """This platform's containers, or those of one function, as the engine lists them."""
+        labels = [f"dialback.platform={self.mark}", *([f"dialback.function={function}"] if function else [])]
+        found: list[dict[str, Any]] = client.containers(all=True, filters={"label": labels, **filters})
         return found
+
+    def network(self, client: Any, function: str) -> str:
+        """The id of the network of a function's workers."""
+        labels = [f"dialback.platform={self.mark}", f"dialback.function={function}"]
+        (found,) = client.networks(filters={"label": labels})
+        return str(found["Id"])
 
     def worker_pid(self, function: str = "probe") -> int:
         """The process of a function's worker, which is started if there is none."""

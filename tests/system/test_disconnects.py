@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from .platform import Platform
+from .platform import Platform, eventually
 from .raw import RawClient
 
 pytestmark = pytest.mark.system
@@ -99,12 +99,11 @@ def test_expect_100_continue_is_answered_when_the_function_reads(shared: Platfor
         assert b"HTTP/1.1 200 " in client.rest()
 
 
-def test_with_finish_the_function_goes_on_when_the_client_left(make: Callable[..., Platform], tag: str) -> None:
-    platform = make()
-    platform.deploy_probe(on_disconnect="finish")
-    with RawClient(platform.port) as client:
-        client.get(f"/@probe/bulk?mb=8&tag={tag}")
+def test_with_finish_the_function_goes_on_when_the_client_left(
+    shared: Platform, deploy: Callable[..., str], tag: str
+) -> None:
+    name = deploy(on_disconnect="finish")
+    with RawClient(shared.port) as client:
+        client.get(f"/@{name}/bulk?mb=8&tag={tag}")
         client.until(b"\r\n\r\n")
-    from .platform import eventually
-
-    eventually(lambda: platform.progress(tag) == 128, 10.0, f"stopped at {platform.progress(tag)} of 128 blocks")
+    eventually(lambda: shared.progress(tag) == 128, 10.0, f"stopped at {shared.progress(tag)} of 128 blocks")

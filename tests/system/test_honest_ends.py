@@ -149,16 +149,15 @@ def test_a_head_request_has_no_body_and_the_next_response_is_intact(shared: Plat
     assert second.endswith(b"\r\n\r\nHello world\n")
 
 
-@pytest.mark.parametrize("answers", ["callback", "buffered"])
+@pytest.mark.parametrize("answers", ["own mode", "buffered"])
 def test_a_function_may_keep_the_text_of_its_exceptions_inside(
-    make: Callable[..., Platform], tag: str, answers: str
+    shared: Platform, deploy: Callable[..., str], tag: str, answers: str
 ) -> None:
-    platform = make()
-    platform.deploy_probe(errors="plain", mode=answers)
-    response = platform.get(f"/@probe/fails?tag={tag}")
+    name = deploy(errors="plain", **({"mode": "buffered"} if answers == "buffered" else {}))
+    response = shared.get(f"/@{name}/fails?tag={tag}")
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["message"]) == (500, "handler_error", "The function failed.")
-    assert "RuntimeError" in str(platform.trace(response.headers["x-dialback-id"])["detail"])
+    assert "RuntimeError" in str(shared.trace(response.headers["x-dialback-id"])["detail"])
 
 
 def test_a_failed_start_is_told_once_and_whole_in_the_functions_own_log(

@@ -18,17 +18,17 @@ EIGHT_MB = hashlib.sha256(BLOCK * 128).hexdigest()
 
 def bulk(url: str, tag: str) -> str:
     digest = hashlib.sha256()
-    with httpx.stream("GET", f"{url}/@probe/bulk?mb=8&tag={tag}", timeout=60) as response:
+    with httpx.stream("GET", f"{url}/bulk?mb=8&tag={tag}", timeout=60) as response:
         for piece in response.iter_raw():
             digest.update(piece)
     return digest.hexdigest()
 
 
-def nine_beside(platform: Platform, tag: str, misfit: Callable[[], None]) -> list[str]:
+def nine_beside(platform: Platform, tag: str, misfit: Callable[[], None], name: str = "probe") -> list[str]:
     """The hashes of nine streams, while `misfit` does its worst as the tenth."""
     with ThreadPoolExecutor(10) as pool:
         tenth = pool.submit(misfit)
-        nine = [pool.submit(bulk, platform.url, f"{tag}{number}") for number in range(9)]
+        nine = [pool.submit(bulk, f"{platform.url}/@{name}", f"{tag}{number}") for number in range(9)]
         hashes = [one.result(60) for one in nine]
         tenth.result(60)
     return hashes
@@ -66,14 +66,15 @@ def test_nine_finish_byte_exact_while_one_client_leaves(shared: Platform, tag: s
     assert nine_beside(shared, tag, leaves) == [EIGHT_MB] * 9
 
 
-def test_nine_finish_byte_exact_while_one_runs_into_a_time_out(make: Callable[..., Platform], tag: str) -> None:
-    platform = make()
-    platform.deploy_probe(timeouts={"head": 0.5})
+def test_nine_finish_byte_exact_while_one_runs_into_a_time_out(
+    shared: Platform, deploy: Callable[..., str], tag: str
+) -> None:
+    name = deploy(timeouts={"head": 0.5})
 
     def times_out() -> None:
-        assert platform.get(f"/@probe/wait?tag={tag}").status_code == 504
+        assert shared.get(f"/@{name}/wait?tag={tag}").status_code == 504
 
-    assert nine_beside(platform, tag, times_out) == [EIGHT_MB] * 9
+    assert nine_beside(shared, tag, times_out, name) == [EIGHT_MB] * 9
 
 
 def test_lines_are_attributed_to_their_invocation_when_several_run_at_once(shared: Platform, tag: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import docker
 import httpx
 import pytest
 
@@ -37,7 +38,19 @@ def leftovers(platform: Platform) -> list[str]:
     return [str(path) for path in (platform.root / "run").rglob("*")]
 
 
+def containers(platform: Platform) -> list[str]:
+    """The names of a platform's containers; its networks are removed before."""
+    if platform.launcher != "docker":
+        return []
+    engine = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="1.41", timeout=30)
+    try:
+        return [container["Names"][0] for container in platform.containers(engine)]
+    finally:
+        engine.close()
+
+
 def assert_nothing_left(platform: Platform) -> None:
+    eventually(lambda: not containers(platform), 5.0, f"containers are left: {containers(platform)}")
     eventually(lambda: not processes_of(platform), 5.0, f"processes are left: {processes_of(platform)}")
     eventually(lambda: not leftovers(platform), 5.0, f"files are left: {leftovers(platform)}")
 
@@ -102,7 +115,7 @@ def test_after_a_crash_of_the_invoker_its_workers_end_and_a_start_sweeps(
 ) -> None:
     platform = make()
     platform.deploy_probe()
-    pid = int(platform.get("/@probe/pid").text)
+    pid = platform.worker_pid()
     platform.invoker.kill()
     eventually(lambda: not alive(pid), 5.0, "the worker outlived its invoker")
     platform.start_invoker()
@@ -113,6 +126,7 @@ def test_after_a_crash_of_the_invoker_its_workers_end_and_a_start_sweeps(
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
+@pytest.mark.processes("containers die twice as often in containers/test_many_deaths.py")
 def test_a_hundred_killed_workers_leave_nothing(make: Callable[..., Platform], tag: str) -> None:
     platform = make()
     platform.deploy_probe()
@@ -136,7 +150,8 @@ def test_a_hundred_killed_workers_leave_nothing(make: Callable[..., Platform], t
 def test_one_process_serves_drains_and_leaves_nothing(make: Callable[..., Platform], tag: str) -> None:
     platform = make()
     platform.stop()
-    up = Service("up", ["up", "--port", "0", "--control-port", "0"], platform.environ, platform.root / "up.log")
+    flags = ["--port", "0", "--control-port", "0", "--launcher", platform.launcher]
+    up = Service("up", ["up", *flags], platform.environ, platform.root / "up.log")
     platform.edge = platform.invoker = up
     platform.deploy_probe()
     with ThreadPoolExecutor() as pool:
@@ -163,6 +178,7 @@ def test_a_second_platform_on_the_same_data_folder_is_refused(shared: Platform) 
     assert shared.get("/@probe/hello").text == "Hello world\n"
 
 
+@pytest.mark.processes("a port is taken before there is any worker")
 def test_a_port_in_use_is_a_clear_message(shared: Platform, make: Callable[..., Platform]) -> None:
     platform = make()
     platform.stop()

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from .conftest import needs_an_engine
 from .platform import FUNCTIONS, Platform, eventually
 from .raw import RawClient
 
@@ -26,10 +27,27 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
     """A platform whose workers dial back over TCP, with the functions `probe` and `snoop`."""
+    yield from snooped("process")
+
+
+@pytest.fixture(scope="module")
+def boxed() -> Iterator[Platform]:
+    """The same with containers, which dial back over a Unix socket of their own."""
+    needs_an_engine()
+    yield from snooped("docker")
+
+
+@pytest.fixture(params=["platform", "boxed"])
+def either(request: pytest.FixtureRequest) -> Platform:
+    found: Platform = request.getfixturevalue(request.param)
+    return found
+
+
+def snooped(launcher: str) -> Iterator[Platform]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    platform = Platform(invoker=("--receiver", f"tcp://127.0.0.1:{port}"))
+    platform = Platform(launcher=launcher, invoker=("--receiver", f"tcp://127.0.0.1:{port}"))
     try:
         platform.start()
         platform.receiver = port  # type: ignore[attr-defined]
@@ -100,7 +118,8 @@ def test_guessing_at_a_live_invocation_takes_as_long_as_at_none(platform: Platfo
     assert abs(known - unknown) < 0.5 * max(known, unknown)
 
 
-def test_no_token_is_anywhere_where_somebody_could_read_it(platform: Platform, tag: str) -> None:
+def test_no_token_is_anywhere_where_somebody_could_read_it(either: Platform, tag: str) -> None:
+    platform = either
     with ThreadPoolExecutor() as pool, RawClient(platform.port) as client:
         client.get(f"/@probe/stream?tag={tag}&n=2&then=hang")
         head = client.until(b"line 1")
@@ -189,7 +208,19 @@ def test_a_function_cannot_use_the_control_api(platform: Platform) -> None:
     assert httpx.get(f"{platform.control_url}/v1/functions", headers=rebound).status_code == 403
 
 
-def test_workers_are_given_nothing_of_the_platforms_environment(platform: Platform) -> None:
+def test_a_container_sees_no_door_but_its_own_and_none_opens_without_its_secret(boxed: Platform) -> None:
+    boxed.get("/@probe/hello")
+    said = boxed.get("/@snoop/doors").json()
+    assert {name.split()[0] for name in said} == {"/run/dialback/receiver.sock", "/run/dialback/runtime.sock"}
+    for name, answer in said.items():
+        if "runtime.sock" in name:
+            assert answer.startswith(("HTTP/1.1 403 ", "HTTP/1.1 400 ")), name
+        else:
+            assert answer == "" or "dialback-invoker" in answer, "its greeting at most"
+
+
+def test_workers_are_given_nothing_of_the_platforms_environment(either: Platform) -> None:
+    platform = either
     environ = platform.get("/@snoop/surroundings").json()["environ"]
     assert not [name for name in environ if name.startswith("DIALBACK")]
     assert not {"XDG_RUNTIME_DIR", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG"} & environ.keys()

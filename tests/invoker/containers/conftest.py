@@ -19,6 +19,7 @@ import docker
 import docker.errors
 import pytest
 import uvloop
+from tests.worker_image import worker_image
 
 from dialback_invoker.launchers.base import LogLine, WorkerSpec
 from dialback_invoker.launchers.docker import DockerLauncher
@@ -59,6 +60,7 @@ def client() -> Iterator[Any]:
         found = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=60)
     except docker.errors.DockerException as error:
         pytest.skip(f"NOT TESTED, no Docker Engine can be reached: {str(error)[:200]}")
+    worker_image()
     yield found
     found.close()
 

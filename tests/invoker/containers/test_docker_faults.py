@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import secrets
 import signal
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.own_engine import OwnEngine, collect
 
 from dialback_invoker.launchers.base import LaunchFailed, WorkerSpec
 from dialback_invoker.launchers.docker import DockerLauncher
@@ -23,7 +22,6 @@ from dialback_invoker.pool import Pool
 from dialback_invoker.worker_state import State
 
 from .conftest import Containers, make_site, within
-from .own_engine import OwnEngine
 
 pytestmark = [
     pytest.mark.system,
@@ -46,13 +44,6 @@ def engine(client: Any) -> Iterator[OwnEngine]:
     finally:
         own.destroy()
         collect()
-
-
-def collect() -> None:
-    """Collects the sockets that the `docker` package leaves to the collector, outside any test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture
@@ -249,14 +240,14 @@ async def test_what_bears_another_platforms_mark_is_left_alone(
 
 async def test_an_engine_that_hangs_stops_no_other_request(own: Containers, engine: OwnEngine) -> None:
     assert engine._process is not None
-    pool = own.pool(start_seconds=1.0)
+    pool = own.pool()
     await own.run(pool, "result = 1")
     engine._process.send_signal(signal.SIGSTOP)
     try:
-        slow = asyncio.ensure_future(own.lease(own.pool(start_seconds=0.5, spec={"function": "other"})))
+        slow = asyncio.ensure_future(own.lease(own.pool(start_seconds=1.5, spec={"function": "other"})))
         assert await own.run(pool, "result = 'served'") == "served"
         with pytest.raises(LaunchFailed) as caught:
-            await within(slow, 4.0)
+            await within(slow, 8.0)
         assert caught.value.code == "start_timeout"
     finally:
         engine._process.send_signal(signal.SIGCONT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 
 import pytest
 
@@ -177,3 +178,28 @@ async def test_a_network_is_made_for_the_first_worker_and_goes_with_the_last(con
     async with asyncio.timeout(BOUND):
         while containers.networks():
             await asyncio.sleep(0.1)
+
+
+async def test_twenty_deaths_leave_no_task_no_thread_and_no_descriptor(containers: Containers) -> None:
+    """Two hundred, and what clients see of them, are in tests/system/containers/test_many_deaths.py."""
+    pool = containers.pool()
+
+    async def four_deaths() -> tuple[int, int, int]:
+        """What there is when they are over."""
+        leases = [await containers.lease(pool) for _ in range(4)]
+        for lease in leases:
+            containers.hand(lease, "os._exit(1)")
+        for lease in leases:
+            assert isinstance(await containers.answer(lease), WorkerDied)
+            lease.release()
+        await containers.until(lambda: not pool.workers)
+        while len(asyncio.all_tasks()) > 1 and containers.found():
+            await asyncio.sleep(0.02)
+        return len(asyncio.all_tasks()), threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    before = max([await four_deaths() for _ in range(2)])
+    for _ in range(5):
+        after = await four_deaths()
+    # The `docker` package keeps a connection to each of the last 25 addresses that it asked.
+    allowed = (before[0], before[1] + 8, before[2] + 25)
+    assert all(count <= most for count, most in zip(after, allowed, strict=True)), f"{before} became {after}"

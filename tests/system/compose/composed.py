@@ -1,5 +1,7 @@
 """The platform in compose, from a clean checkout, as its users start it."""
 
+import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -7,14 +9,17 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from ..platform import eventually
+
 ROOT = Path(__file__).resolve().parents[3]
-IMAGES_VERSION = "under-test"
 UP_SECONDS = 120
 
 
@@ -60,10 +65,15 @@ class Composed:
     """One project of compose on free ports. `down` leaves nothing of it."""
 
     def __init__(self, checkout: Path, engine: Engine, **variables: str) -> None:
+        """``variables`` come on top of what a user would say on a machine with taken ports: where the engine's socket
+        is, and not which group it belongs to.
+        """
         self.checkout = checkout
         self.project = f"dialback-test-{secrets.token_hex(4)}"
         self.port, self.control_port = free_port(), free_port()
         self.files: tuple[str, ...] = ("docker-compose.yml",)
+        self.ready_with: list[str] = []
+        """The functions that were there when everything was healthy."""
         self.environ = {
             **{
                 name: os.environ[name]
@@ -72,9 +82,8 @@ class Composed:
             },
             "DIALBACK_PORT": str(self.port),
             "DIALBACK_CONTROL_PORT": str(self.control_port),
-            "DIALBACK_VERSION": IMAGES_VERSION,
+            "DIALBACK_VERSION": version(checkout),
             "DIALBACK_DOCKER_SOCKET": engine.socket,
-            "DIALBACK_DOCKER_GROUP": str(engine.group),
             **variables,
         }
 
@@ -101,6 +110,9 @@ class Composed:
     def up(self, *arguments: str) -> None:
         """Start everything, and wait until it is healthy."""
         self.compose("up", "--detach", "--wait", *arguments)
+        functions = self.control("/v1/functions")["functions"]
+        assert isinstance(functions, list)
+        self.ready_with = [str(function["name"]) for function in functions]
 
     def down(self) -> None:
         """What the documents say: one command, and the volumes with it."""
@@ -110,9 +122,13 @@ class Composed:
         """Whatever happened, nothing is left for the next test. In two steps, as `make down`: compose gives up when it
         is to remove a worker that the invoker removes at the same moment.
         """
-        self.compose("down", "--volumes", "--timeout", "10", check=False)
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
-        assert Belongings.now(self.project) == Belongings(frozenset(), frozenset(), frozenset())
+        self.compose("down", "--volumes", "--timeout", "20", check=False)
+
+        def nothing_left() -> bool:
+            self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+            return Belongings.now(self.project) == Belongings(frozenset(), frozenset(), frozenset())
+
+        eventually(nothing_left, 20.0, f"{Belongings.now(self.project)} is left")
 
     def container(self, service: str, number: int = 1) -> str:
         return f"{self.project}-{service}-{number}"
@@ -182,19 +198,43 @@ def free_port() -> int:
 
 
 def clone(folder: Path) -> Path:
-    """A clean checkout of what is committed here."""
+    """A clean checkout of what is committed here. Each project has its own, for it writes its address there."""
     checkout = folder / "checkout"
-    command: Sequence[str] = ("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(checkout))
+    command: Sequence[str] = ("git", "clone", "--quiet", "--shared", str(ROOT), str(checkout))
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     (folder / "home").mkdir()
     return checkout
 
 
-def build(checkout: Path, engine: Engine) -> None:
-    """Every image, once for all tests."""
-    composed = Composed(checkout, engine)
-    composed.files = ("docker-compose.yml", "edges.yml")
-    composed.compose("build", "--quiet", seconds=400)
+def version(checkout: Path) -> str:
+    """The tag of the images: checkouts that make the same ones share them, and what is built on top of them."""
+    parts = [f"HEAD:{part}" for part in (".dockerignore", "deploy", "examples", "requirements", "services")]
+    done = subprocess.run(
+        ("git", "rev-parse", *parts), cwd=checkout, capture_output=True, text=True, check=True, timeout=60
+    )
+    return f"test-{hashlib.sha256(done.stdout.encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def built(checkout: Path, engine: Engine) -> Iterator[None]:
+    """Every image is there: built once, whoever tests beside us, and removed by the last."""
+    tag = version(checkout)
+    locks = Path(tempfile.gettempdir()) / f"dialback-images-{tag}"
+    with locks.with_suffix(".build").open("w") as building, locks.with_suffix(".use").open("w") as using:
+        fcntl.flock(using, fcntl.LOCK_SH)
+        fcntl.flock(building, fcntl.LOCK_EX)
+        composed = Composed(checkout, engine)
+        composed.files = ("docker-compose.yml", "edges.yml")
+        composed.compose("build", "--quiet", seconds=400)
+        fcntl.flock(building, fcntl.LOCK_UN)
+        yield
+        try:
+            fcntl.flock(using, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        images = docker("images", "--quiet", "--filter", f"reference=dialback/*:{tag}").split()
+        if images:
+            docker("rmi", "--force", *sorted(set(images)), check=False)
 
 
 def missing() -> str:

@@ -3,15 +3,21 @@
 import json
 import os
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from .composed import IMAGES_VERSION, Composed, Engine, build, clone, docker, missing
+from .composed import Composed, Engine, built, clone, docker, missing
 
 Make = Callable[..., Composed]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes test, one has all of compose: its platform with the examples is made once."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("compose"))
 
 
 @pytest.fixture(scope="session")
@@ -32,21 +38,19 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="session")
 def checkout(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A clean checkout whose images are built."""
+    """A clean checkout; its images are built, and do for every other."""
     made = clone(tmp_path_factory.mktemp("compose"))
-    build(made, engine)
-    yield made
-    images = docker("images", "--quiet", "--filter", f"reference=dialback/*:{IMAGES_VERSION}").split()
-    subprocess.run(["docker", "rmi", "--force", *images], capture_output=True, timeout=60, check=False)
+    with built(made, engine):
+        yield made
 
 
 @pytest.fixture
-def make(checkout: Path, engine: Engine) -> Iterator[Make]:
+def make(checkout: Path, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """Makes projects that are gone after the test, whatever happened."""
     made: list[Composed] = []
 
     def project(**variables: str) -> Composed:
-        made.append(Composed(checkout, engine, **variables))
+        made.append(Composed(clone(tmp_path_factory.mktemp("project")), engine, **variables))
         return made[-1]
 
     yield project

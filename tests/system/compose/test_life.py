@@ -43,17 +43,20 @@ def answers(composed: Composed) -> None:
     eventually(lambda: composed.get("/@hello/").text == "Hello world\n", 30, "hello does not answer")
 
 
-def test_one_command_ends_everything_and_a_stream_comes_to_its_end(make: Make, slow: Path) -> None:
+def test_one_command_ends_everything_a_stream_comes_to_its_end_and_the_next_up_finds_its_data(
+    make: Make, slow: Path
+) -> None:
     composed = make(**HELLO)
     before = Belongings.now(composed.project)
     composed.up()
     answers(composed)
-    composed.command("deploy", str(slow))
+    token = composed.token
+    composed.command("deploy", str(slow), "--name", "hello")
     got: list[str] = []
     began = threading.Event()
 
     def read() -> None:
-        with httpx.stream("GET", f"{composed.url}/@slow/", timeout=30) as answer:
+        with httpx.stream("GET", f"{composed.url}/@hello/", timeout=30) as answer:
             for line in answer.iter_lines():
                 got.append(line)
                 began.set()
@@ -61,23 +64,17 @@ def test_one_command_ends_everything_and_a_stream_comes_to_its_end(make: Make, s
     reader = threading.Thread(target=read)
     reader.start()
     assert began.wait(30)
-    composed.down()
+    composed.compose("down")
     reader.join(30)
     assert got == [f"chunk {number}" for number in range(8)]
-    assert Belongings.now(composed.project) == before
-
-
-def test_what_was_deployed_is_there_after_down_and_up(make: Make, slow: Path) -> None:
-    composed = make(**HELLO)
-    composed.up()
-    answers(composed)
-    token = composed.token
-    (slow / "app.py").write_text(SLOW.replace("range(8)", "range(1)"))
-    composed.command("deploy", str(slow), "--name", "hello")
-    composed.compose("down")
+    left = Belongings.now(composed.project)
+    assert (left.containers, left.networks) == (before.containers, before.networks)
+    assert len(left.volumes) == 3
     composed.up()
     assert composed.token == token
-    assert composed.get("/@hello/").text == "chunk 0\n", "the example came back over what was deployed"
+    assert composed.get("/@hello/").text.startswith("chunk 0\n"), "the example came back over what was deployed"
+    composed.down()
+    assert Belongings.now(composed.project) == before
 
 
 def test_two_edges_share_the_published_port(make: Make) -> None:
@@ -120,16 +117,17 @@ def test_what_a_killed_invoker_left_is_taken_by_down(make: Make) -> None:
     assert Belongings.now(composed.project) == before
 
 
-def test_an_invoker_that_crashed_comes_back_and_sweeps(make: Make) -> None:
-    composed = make(**HELLO)
-    composed.up()
-    answers(composed)
-    first = workers_of(composed)
+def test_an_invoker_that_crashed_comes_back_and_sweeps(platform: Composed, slow: Path) -> None:
+    (slow / "app.py").write_text(SLOW.replace("range(8)", "range(1)"))
+    platform.command("deploy", str(slow))
+    assert platform.get("/@slow/").text == "chunk 0\n"
+    first = workers_of(platform)
     assert first
-    composed.inside("invoker", "sh", "-c", CRASH, check=False)
-    eventually(lambda: not first & workers_of(composed), 30, "workers of the earlier invoker are still there")
-    answers(composed)
-    assert workers_of(composed)
+    platform.inside("invoker", "sh", "-c", CRASH, check=False)
+    eventually(lambda: not first & workers_of(platform), 30, "workers of the earlier invoker are still there")
+    eventually(lambda: platform.get("/@slow/").status_code == 200, 30, "it does not serve again")
+    assert workers_of(platform)
+    platform.command("rm", "slow")
 
 
 def workers_of(composed: Composed) -> set[str]:
@@ -146,6 +144,16 @@ def test_a_socket_that_may_not_be_used_is_named_with_its_group(make: Make, engin
     failed = composed.compose("up", "--detach", "--wait", check=False)
     assert failed.returncode != 0
     assert f"DIALBACK_DOCKER_GROUP={engine.group} in deploy/.env" in composed.logs("invoker")
+
+
+@pytest.mark.parametrize(("said", "groups"), [("", ["0", *map(str, range(100, 1000))]), ("998", ["998"])])
+def test_the_invoker_is_in_the_group_that_was_said_else_in_any_that_the_socket_may_have(
+    checkout: Path, engine: Engine, said: str, groups: list[str]
+) -> None:
+    composed = Composed(checkout, engine, DIALBACK_DOCKER_GROUP=said)
+    services = json.loads(composed.compose("config", "--format", "json").stdout)["services"]
+    assert services["invoker"]["group_add"] == groups
+    assert not [name for name, service in services.items() if name != "invoker" and service.get("group_add")]
 
 
 def test_the_short_command_finds_the_socket_and_its_group(checkout: Path, engine: Engine) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import docker
 import pytest
 
-from ..conftest import needs_an_engine
+from ..conftest import needs_an_engine, own_functions
 from ..platform import Platform
 
 
@@ -18,6 +18,12 @@ def client() -> Iterator[Any]:
     found = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=60)
     yield found
     found.close()
+
+
+@pytest.fixture
+def place(contained: Platform) -> Iterator[Callable[..., str]]:
+    """Deploys functions of the test's own, by default a probe, on the platform that all share; answers the name."""
+    yield from own_functions(contained)
 
 
 @pytest.fixture

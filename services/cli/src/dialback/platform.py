@@ -77,7 +77,10 @@ async def run_invoker(settings: Settings, ready: OnReady) -> int:
         invoker = await started(made)
         try:
             tune()
+            # What is deployed at the start is there before anybody is told that the invoker is ready.
+            invoker.ready(False)
             announced = ready(_ready(settings, invoker, settings.public_url or "", metrics.url))
+            announced.add_done_callback(lambda _: invoker.ready(True))
             _open_when(announced, lines, invoker_lines(settings.log_format))
             await signals.get()
             say_waiting(invoker.in_flight, settings)

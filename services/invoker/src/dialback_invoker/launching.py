@@ -18,7 +18,7 @@ from dialback_invoker.deployment import Deployment
 from dialback_invoker.errors import ConfigError
 from dialback_invoker.function_config import CONFIG_FILE, FunctionConfig
 from dialback_invoker.launchers.base import AllowedUrl, Launcher, WorkerPython
-from dialback_invoker.launchers.docker_container import CALLBACK_URL, RECEIVER
+from dialback_invoker.launchers.docker_container import CALLBACK_URL, PLATFORM_LABEL, RECEIVER
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.paths import DataFolder, RunFolder, from_os_error
 from dialback_invoker.pools import Launching
@@ -172,12 +172,13 @@ class Launchers:
             from dialback_invoker.launchers.docker_site import Site
 
             engine = Engine(self._settings.docker_host or None)
+            mark = identity(self._data)
             site = Site(
                 self._run.doors,
-                platform=identity(self._data),
+                platform=mark,
                 receiver=self._open_receiver,
                 engine=engine,
-                image=WorkerImage(engine, self._settings.worker_image, checkout()),
+                image=WorkerImage(engine, self._settings.worker_image, checkout(), {PLATFORM_LABEL: mark}),
             )
             self._docker = DockerLauncher(site)
             site.environments = ContainerEnvironments(engine, site.image, site.platform, self._docker.python_version)

@@ -338,6 +338,10 @@ class InvokerService:
         """Invocations that are not over."""
         return len(self.dispatch.live)
 
+    def ready(self, said: bool) -> None:
+        """Say on the control port whether what the platform starts with is there; requests are taken either way."""
+        self.view.ready = said
+
     def leave(self) -> None:
         """Say on the control port that the platform is stopping, while requests are still taken."""
         self.view.leaving = True

@@ -82,6 +82,8 @@ async def stream(request):
         raise RuntimeError("the function failed in mid-stream")
     if then == "exit":
         os._exit(3)
+    if then == "hoard":
+        bytearray(1 << 30)
     if then == "hang":
         await asyncio.sleep(3600)
     await request.write(b"", more=False)

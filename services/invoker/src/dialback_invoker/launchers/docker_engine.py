@@ -8,8 +8,10 @@ once, into three errors that say what is wrong and what to do.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
+import tarfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -277,6 +279,26 @@ class Engine:
         found: str = await self.run(lambda: str(self._connected().inspect_image(image)["Id"]))
         return found
 
+    async def file_of(self, image: str, path: str, labels: Mapping[str, str]) -> bytes:
+        """The content of a file in an image, empty when there is none; a container that never runs is made for it.
+        Raises Missing when there is no such image.
+        """
+
+        def work() -> bytes:
+            client = self._connected()
+            made = client.create_container(image, command=["true"], labels=dict(labels), network_disabled=True)["Id"]
+            try:
+                pieces, _ = client.get_archive(made, path)
+                with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+                    file = tar.extractfile(tar.getmembers()[0])
+                    return file.read() if file is not None else b""
+            except docker.errors.NotFound:
+                return b""
+            finally:
+                client.remove_container(made, force=True, v=True)
+
+        return await self.run(work)
+
     async def images(self, label: str) -> list[str]:
         """Names of all images with that label."""
         found: list[str] = await self.run(
@@ -299,6 +321,10 @@ class Engine:
                     raise
 
         await self.run(work)
+
+    async def remove_untagged(self, label: str) -> None:
+        """Images with that label (``key=value``) that have no name and that nothing uses."""
+        await self.run(lambda: self._connected().prune_images(filters={"dangling": True, "label": [label]}))
 
     async def build(
         self,
@@ -327,8 +353,6 @@ class Engine:
         labels: Mapping[str, str],
         on_line: Callable[[str], None],
     ) -> None:
-        import io
-
         said: list[str] = []
         rest = error = ""
         # The client's own time limit is on silence, and installing may be silent for long.

@@ -15,7 +15,7 @@ import shlex
 import tarfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,8 @@ PYTHON: Final = "/opt/dialback/bin/python"
 INDEXES: Final = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 """Engines pass these on to builds without being asked to."""
+STAGE_LABEL: Final = "dialback.stage"
+NO_SPACE: Final = "no space left on device"
 _FORMAT: Final = 1  # of what is built; a change builds every image anew
 _LISTED: Final = "requirements.dialback.txt"
 _NEEDS: Final = "constraint.dialback.txt"
@@ -126,6 +128,7 @@ class ContainerEnvironments:
                 if name not in kept and not self._held[name]:
                     self._there.pop(name, None)
                     await self._engine.remove_image(name)
+                    await self._remove_stage(name)
                     removed.append(name)
         self._held = +self._held
         return removed
@@ -157,7 +160,7 @@ class ContainerEnvironments:
             task = self._there.get(name)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             # Read now: the tree may be gone before the engine has it.
-            packed = await asyncio.to_thread(context, wanted.requirements, tree, base)
+            packed = await asyncio.to_thread(context, wanted.requirements, tree, base, _stage(name))
             task = self._there[name] = asyncio.get_running_loop().create_task(
                 self._build(name, packed, wanted.requirements.file, tell)
             )
@@ -173,9 +176,17 @@ class ContainerEnvironments:
         try:
             await self._engine.build(packed, name, arguments(os.environ), {PLATFORM_LABEL: self._platform}, tell)
         except EngineFailed as error:
-            if error.code != "image_failed":
+            with suppress(EngineFailed):
+                await self._remove_stage(name)
+            if error.code != "image_failed" or NO_SPACE in error.message:
                 raise
             raise BuildFailed(f"{file} cannot be installed: {error.message.partition(chr(10))[2]}", file=file) from None
+
+    async def _remove_stage(self, name: str) -> None:
+        """What an image was installed in stays at the engine without a name, and is larger than the image. As long as
+        the image is there it makes building an equal one quick.
+        """
+        await self._engine.remove_untagged(f"{STAGE_LABEL}={_stage(name)}")
 
     async def _check_python(self, wanted: Wanted) -> None:
         if wanted.python is None and wanted.requires_python is None:
@@ -212,15 +223,20 @@ def look(tree: Path, config: FunctionConfig) -> Wanted:
     )
 
 
+def _stage(name: str) -> str:
+    """The mark of what an image was installed in: the hash in its name."""
+    return name.rpartition(":")[2]
+
+
 def _look_whole(tree: Path) -> Wanted:
     return look(tree, load_config(tree))
 
 
-def context(requirements: Requirements, tree: Path, base: str) -> bytes:
+def context(requirements: Requirements, tree: Path, base: str, mark: str = "") -> bytes:
     """What the engine builds the image from, as a tar archive. Blocks."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        _add(tar, "Dockerfile", dockerfile(requirements, base).encode(), 0o644)
+        _add(tar, "Dockerfile", dockerfile(requirements, base, mark).encode(), 0o644)
         _add(tar, "uv", Path(find_uv()).read_bytes(), 0o755)
         _add(tar, f"source/{_LISTED}", "".join(f"{line}\n" for line in requirements.lines).encode(), 0o644)
         needs = "".join(f"{each}\n" for each in bridge_kit.requires())
@@ -233,8 +249,10 @@ def context(requirements: Requirements, tree: Path, base: str) -> bytes:
     return archive.getvalue()
 
 
-def dockerfile(requirements: Requirements, base: str) -> str:
-    """Installs as a user who owns nothing else, and keeps nothing but the result."""
+def dockerfile(requirements: Requirements, base: str, mark: str = "") -> str:
+    """Installs as a user who owns nothing else, and keeps nothing but the result. What the installation leaves behind
+    bears the mark.
+    """
     uv = "/build/uv"
     install = [uv, "pip", "install", "--system-certs", "--python", PYTHON, "--compile-bytecode"]
     constrained = [] if "--require-hashes" in requirements.lines else ["--constraint", _NEEDS]
@@ -253,6 +271,7 @@ def dockerfile(requirements: Requirements, base: str) -> str:
     runs = "".join(f"RUN {shlex.join(step)}\n" for step in steps)
     return (
         f"FROM {base} AS build\n"
+        f"LABEL {STAGE_LABEL}={mark}\n"
         f"{''.join(f'ARG {name}{chr(10)}' for name in INDEXES)}"
         "USER root\n"
         "COPY uv /build/uv\n"

@@ -1,4 +1,8 @@
-"""The image in which workers run: found, or built from this checkout when it is missing or older than the bridge."""
+"""The image in which workers run: found, or built from this checkout when it is missing or of another bridge.
+
+Every such image says what it was made of, in a file that its Dockerfile writes, so that one which compose or
+`docker build` made is known as well as our own. Ours say it in a label too, which is quicker to look at.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import hashlib
 import io
 import logging
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +22,16 @@ log = logging.getLogger("dialback.docker")
 
 DOCKERFILE: Final = "deploy/worker/Dockerfile"
 SOURCE_LABEL: Final = "dialback.source"
-_SOURCES: Final = (DOCKERFILE, "requirements/uv.txt", "requirements/worker.txt", "services/bridge/src")
+SOURCE_FILE: Final = "/opt/dialback/source"
+BASE_LABEL: Final = "org.opencontainers.image.base.name"
+_BRIDGE: Final = "services/bridge/src"
+_SOURCES: Final = (
+    DOCKERFILE,
+    "requirements/uv.txt",
+    "requirements/worker.txt",
+    f"{_BRIDGE}/dialback_bridge",
+    f"{_BRIDGE}/dialback_wire",
+)
 
 
 def checkout() -> Path | None:
@@ -27,14 +41,16 @@ def checkout() -> Path | None:
 
 
 def context(root: Path) -> tuple[bytes, str]:
-    """What the image is built from as a tar archive, the Dockerfile on top, and the hash of its content. Blocks."""
-    paths = [path for name in _SOURCES for path in [root / name, *sorted((root / name).rglob("*"))]]
-    files = [path for path in paths if path.is_file() and path.suffix != ".pyc"]
+    """What the image is built from as a tar archive, the Dockerfile on top, and the hash of its content, which is made
+    as the Dockerfile makes it. Blocks.
+    """
+    paths = [path for name in _SOURCES for path in [root / name, *(root / name).rglob("*")]]
+    files = {path.relative_to(root).as_posix(): path for path in paths if path.is_file() and path.suffix != ".pyc"}
     archive, digest = io.BytesIO(), hashlib.sha256()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path in files:
-            name, data = path.relative_to(root).as_posix(), path.read_bytes()
-            digest.update(f"{name}\0{len(data)}\0".encode() + data)
+        for name, path in sorted(files.items()):
+            data = path.read_bytes()
+            digest.update(f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode())
             for shown in {name, "Dockerfile"} if name == DOCKERFILE else {name}:
                 entry = tarfile.TarInfo(shown)
                 entry.size, entry.mode = len(data), 0o644
@@ -43,12 +59,21 @@ def context(root: Path) -> tuple[bytes, str]:
 
 
 class WorkerImage:
-    """``name`` in one engine; ``root`` is the checkout that it can be built from, None: it must be there."""
+    """``name`` in one engine; ``root`` is the checkout that it can be built from, None: it must be there. To look into
+    an image takes a container for a moment, which gets ``labels``.
+    """
 
-    def __init__(self, engine: Engine, name: str = DEFAULT_IMAGE, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        name: str = DEFAULT_IMAGE,
+        root: Path | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self._engine = engine
         self._root = root
+        self._labels = labels or {}
         self._identity = ""
         self._ready: asyncio.Task[None] | None = None
 
@@ -79,18 +104,32 @@ class WorkerImage:
             _failed(self._ready)
 
     async def _ensure(self) -> None:
-        packed, source = await asyncio.to_thread(context, self._root) if self._root is not None else (b"", "")
+        # An image of another name is somebody's own: it is not for us to replace it.
+        root = self._root if self.name == DEFAULT_IMAGE else None
         try:
-            built_from = (await self._engine.image_labels(self.name)).get(SOURCE_LABEL, "")
+            labels = await self._engine.image_labels(self.name)
         except Missing:
-            if self._root is None:
+            if root is None:
                 raise self.missing() from None
             log.info("building the image %s for functions' containers", self.name)
+            packed, source = await asyncio.to_thread(context, root)
+            base = ""
         else:
-            if not source or built_from in ("", source):
+            if root is None:
                 return
-            log.info("building the image %s anew: the bridge has changed", self.name)
-        await self._engine.build(packed, self.name, {"SOURCE": source}, {})
+            packed, source = await asyncio.to_thread(context, root)
+            if source == await self._source(labels):
+                return
+            log.info("building the image %s anew: it was made from another version of the bridge", self.name)
+            base = labels.get(BASE_LABEL, "")
+        arguments = {"PYTHON_IMAGE": base} if base else {}
+        await self._engine.build(packed, self.name, arguments, {SOURCE_LABEL: source})
+
+    async def _source(self, labels: Mapping[str, str]) -> str:
+        """What an image without our label was made of; empty when it does not say."""
+        if SOURCE_LABEL in labels:
+            return labels[SOURCE_LABEL]
+        return (await self._engine.file_of(self.name, SOURCE_FILE, self._labels)).decode("ascii", "replace").strip()
 
     def missing(self) -> EngineFailed:
         """What to say when it is not there and cannot be built here."""

@@ -54,7 +54,8 @@ class Site:
         self._reaper = Reaper(engine)
         self._paths = HostPaths()
         self._facts: EngineFacts | None = None
-        self._readable: set[Path] = set()
+        self._readable: dict[Path, tuple[int, int]] = {}
+        """Bundles that were made readable, each with what tells it from a later one at the same place."""
         self._met = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
@@ -186,7 +187,7 @@ class Site:
 
     def leave(self, bundle: Path) -> None:
         """Nothing will run from that folder again."""
-        self._readable.discard(bundle)
+        self._readable.pop(bundle, None)
         if self.environments is not None:
             self.environments.leave(bundle)
 
@@ -204,9 +205,11 @@ class Site:
             runtime.chmod(0o666)
             self._receiver.chmod(0o666)  # both lie below a folder that is ours alone
             os.link(self._receiver, folder / "receiver.sock")
-        if bundle not in self._readable:
+        found = bundle.stat()
+        this = (found.st_ino, found.st_mtime_ns)
+        if self._readable.get(bundle) != this:
             make_readable(bundle)
-            self._readable.add(bundle)
+            self._readable[bundle] = this
 
     async def join_network(self, function: str, wanted: str) -> str:
         """What a container's network is called: none, or the function's own. Raises EngineFailed."""
