@@ -42,7 +42,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="SUBJECT",
         help=f"this server, and {YARDSTICK}, which the ratios need (repeatable)",
     )
-    parser.add_argument("--rounds", type=_count, help="visits of each server per workload, instead of the usual number")
+    parser.add_argument("--rounds", type=count, help="visits of each server per workload, instead of the usual number")
     parser.add_argument(
         "--json", type=Path, default=RESULTS / "latest.json", help="where the result goes (%(default)s)"
     )
@@ -50,7 +50,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("a number from 1 on")
     return int(text)

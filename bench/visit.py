@@ -74,6 +74,12 @@ def visit(subject: Subject, workload: Workload, quick: bool) -> Visit:
     return Visit(figures=figures)
 
 
+def load(url: str, name: str, options: Mapping[str, Any], timeout: float = 60) -> dict[str, float]:
+    """One run of the load generator, and nothing measured around it. Raises LoadFailed."""
+    with _generator({"load": name, "options": options}, url, timeout) as generator:
+        return generator.result()
+
+
 def _sizes(subject: Subject, times: int = 3, every: float = 0.7) -> list[int]:
     """PSS of the whole tree while all streams are open, in KiB, a few times."""
     sizes = []

@@ -54,6 +54,10 @@ class Subject(ABC):
         """All its processes at this moment."""
         return list(tree([process.pid for process in self.processes]))
 
+    def parts(self) -> dict[str, list[int]]:
+        """The same by what they are for, for the profile: one entry a kind of process, in a request's order."""
+        return {self.name: self.pids()}
+
     def stop(self) -> None:
         """End what was started, the last first, and remove its files. Harmless when repeated."""
         with shielded():

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bench.processes import Process, StartError
+from bench.processes import Process, StartError, tree
 from bench.subjects.base import BENCH, ROOT, Missing, Subject
 
 DIALBACK = str(ROOT / "dialback")
@@ -49,9 +49,13 @@ class Dialback(Subject):
     def serve(self, *words: str) -> tuple[Process, dict[str, Any]]:
         """Start `dialback WORDS` on this subject's data folder and wait for its ready line."""
         self.must_exist()
-        command = [DIALBACK, *words, "--data-dir", str(self.folder / "data"), "--json"]
+        command = [*self.program(), *words, "--data-dir", str(self.folder / "data"), "--json"]
         process = self.run(command, self.environment())
         return process, process.wait_for(ready_line, seconds=60)
+
+    def program(self) -> list[str]:
+        """What runs a service; the profile puts its sampler in between."""
+        return [DIALBACK]
 
     def must_exist(self) -> None:
         """Raises Missing when this checkout has no platform to start."""
@@ -77,6 +81,11 @@ class DialbackServices(Dialback):
     name = "dialback"
     title = "Dialback, separate processes"
 
+    def parts(self) -> dict[str, list[int]]:
+        invoker, edge = self.processes
+        workers = [pid for pid in tree([invoker.pid]) if pid != invoker.pid]
+        return {"edge": [edge.pid], "invoker": [invoker.pid], "worker": workers}
+
     def launch(self) -> str:
         _, invoker = self.serve("serve", "invoker", "--control-port", "0")
         _, edge = self.serve("serve", "edge", "--port", "0")
@@ -94,10 +103,21 @@ class DialbackUp(Dialback):
     name = "dialback-up"
     title = "Dialback, one process"
 
+    def parts(self) -> dict[str, list[int]]:
+        (platform,) = self.processes
+        workers = [pid for pid in tree([platform.pid]) if pid != platform.pid]
+        return {"edge and invoker": [platform.pid], "worker": workers}
+
     def launch(self) -> str:
         _, ready = self.serve("up", "--port", "0", "--control-port", "0")
         self.deploy(ready)
         return public_url(ready)
+
+
+class DialbackUpTunnel(DialbackUp):
+    name = "dialback-up-tunnel"
+    title = "Dialback, one process, tunnel"
+    mode = "tunnel"
 
 
 class DialbackEach(DialbackServices):

@@ -4,7 +4,7 @@ import shutil
 import socket
 import time
 
-from bench.processes import Process, StartError
+from bench.processes import Process, StartError, tree
 from bench.subjects.base import Missing, Subject
 from bench.subjects.uvicorn_direct import uvicorn_command, uvicorn_url
 
@@ -72,6 +72,10 @@ class NginxUvicorn(Subject):
             else:
                 break
         return f"http://127.0.0.1:{port}"
+
+    def parts(self) -> dict[str, list[int]]:
+        uvicorn, nginx = self.processes
+        return {"nginx": list(tree([nginx.pid])), "uvicorn": list(tree([uvicorn.pid]))}
 
 
 class NginxTuned(NginxUvicorn):
