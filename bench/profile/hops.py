@@ -74,6 +74,7 @@ def _measured(subject: Subject, options: dict[str, Any], rounds: int) -> Profile
     subject.start()
     try:
         warm(subject)
+        subject.settle()
         parts = subject.parts()
         seen: dict[str, list[tuple[float, float, float]]] = {name: [] for name in parts}
         rates = []
@@ -101,16 +102,17 @@ def _sample(subject: Subject, options: dict[str, Any], result: Profile) -> None:
     subject.start()
     try:
         warm(subject)
+        subject.settle()
         parts = subject.parts()
         folder = subject.folder / SAMPLES
-        pids = [pid for name in parts for pid in parts[name]]
+        pids = [pid for name in parts for pid in parts[name] if _listens(pid)]
         for pid in pids:
             os.kill(pid, signal.SIGUSR1)
         result.sampled_rate = load(subject.url, "hello", {**options, "seconds": options["seconds"] * 2})["rate"]
         for pid in pids:
             os.kill(pid, signal.SIGUSR2)
         for hop in result.hops:
-            for pid in parts[hop.name]:
+            for pid in set(parts[hop.name]) & set(pids):
                 samples = _read(folder / f"{pid}.json")
                 for into, counts in ((hop.functions, samples["alone"]), (hop.below, samples["below"])):
                     for function, count in counts.items():
@@ -119,8 +121,16 @@ def _sample(subject: Subject, options: dict[str, Any], result: Profile) -> None:
         subject.stop()
 
 
+def _listens(pid: int) -> bool:
+    """Whether it handles the sampler's signals, which would end it if not: what workers fork from has no sampler."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
+    return False
+
+
 def _read(path: Path, seconds: float = 5) -> dict[str, dict[str, int]]:
-    """The samples that a process wrote; none from one that had no sampler."""
+    """The samples that a process wrote."""
     deadline = time.monotonic() + seconds
     while not path.exists():
         if time.monotonic() > deadline:

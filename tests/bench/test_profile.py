@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench.profile.hops import Hop, Profile
+from bench.profile.hops import Hop, Profile, _listens
 from bench.profile.sampler import LOOP
 from bench.profile.tables import by_package, functions, tables
 from bench.subjects.base import ROOT
@@ -47,6 +47,7 @@ def test_the_sampler_finds_the_function_that_is_busy(tmp_path):
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline() == "up\n"
+        assert _listens(process.pid)
         process.send_signal(signal.SIGUSR1)
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -79,6 +80,12 @@ def test_the_tables_say_what_is_missing(profile_):
 
 def test_a_profile_survives_its_file(profile_):
     assert Profile.from_json(json.loads(json.dumps(profile_.as_json()))) == profile_
+
+
+def test_a_process_without_the_sampler_is_not_signalled():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert not _listens(process.pid)
+        process.communicate(b"\n", timeout=20)
 
 
 def test_a_process_that_was_not_sampled_is_said(profile_):
