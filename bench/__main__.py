@@ -48,10 +48,14 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         help="this server, and those that the ratios need (repeatable)",
     )
     parser.add_argument("--rounds", type=count, help="visits of each server per workload, instead of the usual number")
-    parser.add_argument("--json", type=Path, help="where the result goes (bench/results/RUN.json)")
+    parser.add_argument(
+        "--json", type=Path, help="where the result goes (bench/results/RUN.json; part.json with -o or -s)"
+    )
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed or not measured")
     options = parser.parse_args(words)
-    options.json = options.json or RESULTS / f"{options.run}.json"
+    # What is only a part of a run does not take the whole one's place.
+    name = "part" if options.only or options.subject else options.run
+    options.json = options.json or RESULTS / f"{name}.json"
     return options
 
 

@@ -79,6 +79,14 @@ def test_the_ratios_partners_are_visited_whoever_is_asked_for():
     assert quick["cold-bare"] == ["dialback"]
 
 
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [([], "latest.json"), (["--run", "cold", "--quick"], "cold.json"), (["--only", "dev-save"], "part.json")],
+)
+def test_a_part_of_a_run_does_not_take_its_place(words, file):
+    assert arguments(words).json.name == file
+
+
 def test_quick_leaves_workloads_out_that_are_not_asked_for():
     assert _left_out("mixed", arguments(["--quick"]))
     assert not _left_out("mixed", arguments(["--quick", "--run", "mixed"]))
