@@ -45,13 +45,13 @@ lint: $(STAMP) ## formatting, types, import rules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(STAMP) ## measure against nginx in front of uvicorn (QUICK=1 for two minutes)
-	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+bench: $(STAMP) ## measure against nginx, workerd and others (QUICK=1: two minutes; RUN=cold: bench/README.md)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(RUN),--run $(RUN))
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 lock: $(STAMP) ## compile requirements/*.in to hashed locks
-	@for f in uv build run dev; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt; done
+	@for f in uv build run dev peers; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt; done
 	@for f in edge invoker worker; do $(LOCK) -c requirements/run.txt requirements/$$f.in -o requirements/$$f.txt; done
 
 screenshots: $(STAMP) ## take the docs' pictures of the page again (needs Chromium)

@@ -12,8 +12,9 @@ from typing import Any
 from bench import dev_save, interrupts
 from bench.machine import machine
 from bench.report import report
-from bench.session import Session, say
-from bench.subjects import DEFAULT, SUBJECTS, YARDSTICK
+from bench.runs import DEFAULT_RUN, RUNS
+from bench.session import Session, plan, say
+from bench.subjects import SUBJECTS
 from bench.targets import judge
 from bench.workloads import WORKLOADS
 
@@ -25,9 +26,13 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure Dialback and its peers: every server is visited once a round, ratios are taken inside it.",
-        epilog=f"workloads: {', '.join(ALL)}. subjects: {', '.join(SUBJECTS)}. bench/README.md explains both.",
+        epilog=f"workloads: {', '.join(ALL)}. subjects: {', '.join(SUBJECTS)}. runs: {', '.join(RUNS)}. "
+        "bench/README.md explains them.",
     )
-    parser.add_argument("--quick", action="store_true", help="about two minutes: shorter visits, fewer rounds")
+    parser.add_argument("--quick", action="store_true", help="about two minutes: fewer workloads, shorter visits")
+    parser.add_argument(
+        "--run", choices=RUNS, default=DEFAULT_RUN, metavar="RUN", help="a choice of both that has a name (%(default)s)"
+    )
     parser.add_argument(
         *("--only", "-o"),
         action="append",
@@ -40,17 +45,26 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         action="append",
         choices=SUBJECTS,
         metavar="SUBJECT",
-        help=f"this server, and {YARDSTICK}, which the ratios need (repeatable)",
+        help="this server, and those that the ratios need (repeatable)",
     )
-    parser.add_argument("--rounds", type=_count, help="visits of each server per workload, instead of the usual number")
+    parser.add_argument("--rounds", type=count, help="visits of each server per workload, instead of the usual number")
     parser.add_argument(
-        "--json", type=Path, default=RESULTS / "latest.json", help="where the result goes (%(default)s)"
+        "--json", type=Path, help="where the result goes (bench/results/RUN.json; part.json with -o or -s)"
     )
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed or not measured")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    # What is only a part of a run does not take the whole one's place.
+    name = "part" if options.only or options.subject else options.run
+    options.json = options.json or RESULTS / f"{name}.json"
+    return options
 
 
-def _count(text: str) -> int:
+def _left_out(name: str, options: argparse.Namespace) -> bool:
+    """When quick, everything is not quite everything; a run that was named is."""
+    return options.run == DEFAULT_RUN and (name == dev_save.NAME or not WORKLOADS[name].quick_rounds)
+
+
+def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("a number from 1 on")
     return int(text)
@@ -61,17 +75,18 @@ def main() -> int:
     interrupts.install()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    workloads = options.only or list(ALL)
+    run = RUNS[options.run]
+    workloads = options.only or [name for name in run.workloads if not (options.quick and _left_out(name, options))]
     if workloads == [dev_save.NAME]:
         return _dev_save_alone(options)
-    names = [name for name in SUBJECTS if name in (options.subject or DEFAULT) or name == YARDSTICK]
+    chosen = [workload for workload in WORKLOADS.values() if workload.name in workloads]
+    visits = plan(chosen, options.subject or run.subjects, options.quick)
     about, begun = machine(), time.time()
-    say(f"{about['cpu']}, {about['cores']} cores, load {about['load_average_before']:.2f}; starting the servers")
+    say(f"{about['cpu']}, {about['cores']} cores, load {about['load_average_before']:.2f}")
     try:
-        with Session(names, options.quick, options.rounds) as session:
-            for workload in WORKLOADS.values():
-                if workload.name in workloads:
-                    session.measure(workload)
+        with Session(visits, options.quick, options.rounds or run.rounds) as session:
+            for workload in chosen:
+                session.measure(workload)
         saved = _dev_save(options) if dev_save.NAME in workloads else None
     except interrupts.Interrupted as interrupted:
         say("interrupted; every server was stopped")
@@ -84,7 +99,8 @@ def main() -> int:
         "machine": about,
         **session.results.as_json(),
         "targets": [
-            {"text": verdict.target.text, "value": verdict.value, "verdict": verdict.word} for verdict in verdicts
+            {"text": one.target.text, "subject": one.subject, "value": one.value, "verdict": one.word}
+            for one in verdicts
         ],
         **({"dev_save": saved.as_json()} if saved else {}),
     }

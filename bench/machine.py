@@ -1,7 +1,9 @@
 """On what the figures were taken: without it they cannot be compared."""
 
+import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.subjects.base import ROOT
+from bench.subjects.installed import PEERS
 
 
 def machine() -> dict[str, Any]:
@@ -19,9 +22,18 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_average_before": os.getloadavg()[0],
         "versions": {name: _version(name) for name in ("uvicorn", "uvloop", "httptools", "websockets", "aiohttp")},
+        "peers": _peers(),
+        "node": _output(["node", "--version"]),
         "nginx": _output([shutil.which("nginx") or "/usr/sbin/nginx", "-v"]),
         "commit": _output(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]),
     }
+
+
+def _peers() -> dict[str, str]:
+    """What the locks say of the peers that come from registries."""
+    found = re.search(r"^functions-framework==(\S+)", (ROOT / "requirements/peers.txt").read_text(), re.MULTILINE)
+    python = {"functions-framework (Python)": found[1]} if found else {}
+    return {**json.loads((PEERS / "package.json").read_text())["dependencies"], **python}
 
 
 def _cpu() -> str:

@@ -159,6 +159,20 @@ def _cpu_seconds(pid: int) -> float:
         return (int(stat[11]) + int(stat[12])) / TICKS if stat else 0.0
 
 
+def main_thread_seconds(pid: int) -> float:
+    """The part of it that the process's first thread has used; 0 when the process is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
+def kernel_seconds(pid: int) -> float:
+    """The part of it that was spent in system calls, by the kernel's own accounts."""
+    stat = _stat(pid)
+    return int(stat[12]) / TICKS if stat else 0.0
+
+
 def machine_seconds() -> float:
     """CPU time that everything on this machine has used so far, and that its hypervisor has taken away."""
     user, nice, system, _idle, _wait, irq, softirq, steal, *_ = (

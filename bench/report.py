@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from bench.results import Results, Spread
-from bench.subjects import YARDSTICK
-from bench.subjects.nginx_uvicorn import NginxTuned
-from bench.targets import Verdict
+from bench.targets import ONE, SEPARATE, Verdict
 from bench.workloads import WORKLOADS, Figure, Workload
 
 BUSY = 0.85
@@ -16,34 +14,37 @@ OTHERS = 0.25
 
 
 def report(results: Results, verdicts: Sequence[Verdict]) -> str:
-    parts = [_missing(results), *(_workload(results, WORKLOADS[name]) for name in results.visits)]
-    parts += [_targets(verdicts), _notes(results)]
+    parts = [missing(results), *(workload_table(results, WORKLOADS[name]) for name in results.visits)]
+    parts += [f"### Targets\n\n{targets(verdicts)}" if verdicts else "", notes(results)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _missing(results: Results) -> str:
+def missing(results: Results) -> str:
+    """The servers that could not be measured at all."""
     return "\n".join(f"**MISSING: {results.subjects[name]}**: {why}" for name, why in results.missing.items())
 
 
-def _workload(results: Results, workload: Workload) -> str:
-    tuned = workload.tuned and results.values(workload.name, NginxTuned.name, workload.figures[0].key)
+def workload_table(results: Results, workload: Workload) -> str:
+    """One workload: every server, medians, ranges and ratios."""
+    peers = [peer for peer in workload.yardsticks if results.values(workload.name, peer, workload.figures[0].key)]
     head = ["server"]
     for figure in workload.all_figures:
         head.append(figure.title)
         if figure.better:
-            head.append("× nginx")
-            head += ["× nginx tuned"] if tuned else []
-    rows = []
-    for name, title in results.subjects.items():
-        if name == NginxTuned.name and not workload.tuned:
-            continue
-        rows.append([title, *_cells(results, workload, name, bool(tuned))])
+            head += [workload.yardsticks[peer] for peer in peers]
+    rows = [
+        [title, *_cells(results, workload, name, peers)]
+        for name, title in results.subjects.items()
+        if name in results.visits[workload.name] or name in results.cannot.get(workload.name, {})
+    ]
     rounds = max((len(by_round) for by_round in results.visits[workload.name].values()), default=0)
     title = f"### {workload.name}: {workload.title}, {rounds} round{'s' if rounds != 1 else ''}"
     return f"{title}\n\n{table(head, rows)}"
 
 
-def _cells(results: Results, workload: Workload, name: str, tuned: bool) -> list[str]:
+def _cells(results: Results, workload: Workload, name: str, peers: Sequence[str]) -> list[str]:
+    if name in results.cannot.get(workload.name, {}):
+        return ["cannot"]
     errors = results.errors(workload.name, name)
     if not results.visits[workload.name].get(name):
         return ["MISSING"]
@@ -51,8 +52,7 @@ def _cells(results: Results, workload: Workload, name: str, tuned: bool) -> list
     for figure in workload.all_figures:
         cells.append(_value(results.spread(workload.name, name, figure.key), figure))
         if figure.better:
-            peers = [YARDSTICK, NginxTuned.name] if tuned else [YARDSTICK]
-            cells += [_ratio(results.ratio(workload.name, name, figure, peer), name == peer) for peer in peers]
+            cells += [ratio_cell(results.ratio(workload.name, name, figure, peer), name == peer) for peer in peers]
     if errors:
         cells[0] = f"FAILED {len(errors)}× {cells[0]}".strip()
     return cells
@@ -67,44 +67,56 @@ def _value(spread: Spread | None, figure: Figure) -> str:
     return text
 
 
-def _ratio(spread: Spread | None, same: bool) -> str:
-    if same:
-        return "1"
-    return _value(spread, Figure("", "", digits=2))
+def ratio_cell(spread: Spread | None, same: bool = False) -> str:
+    """A median and, in brackets, its range."""
+    return "1" if same else _value(spread, Figure("", "", digits=2))
 
 
-def _targets(verdicts: Sequence[Verdict]) -> str:
-    if not verdicts:
-        return ""
+def targets(verdicts: Sequence[Verdict]) -> str:
+    """A row a target: what must be and is to be reached, and what is, by shape and mode."""
     rows = []
-    for verdict in verdicts:
-        target = verdict.target
-        limit = f"≥ {target.least:g}" if target.least is not None else f"≤ {target.most:g}"
-        value = "" if verdict.value is None else f"{verdict.value:,.{target.digits}f}"
-        rows.append([target.text, limit, value, verdict.word])
-    head = ["target (Dialback, separate processes)", "must be", "is", "verdict"]
-    return f"### Targets\n\n{table(head, rows)}"
+    for target in dict.fromkeys(verdict.target for verdict in verdicts):
+        found = {verdict.subject: _verdict(verdict) for verdict in verdicts if verdict.target is target}
+        row = [target.text]
+        for shape in (SEPARATE, ONE):
+            limits = [target.limits[name] for name in shape if name in target.limits]
+            sign = "≥" if target.better == "more" else "≤"
+            row.append(f"{sign} {limits[0]}" if limits else "")
+            row += [found.get(name, "") for name in shape]
+        rows.append(row)
+    modes = ["callback", "tunnel"]
+    head = ["target", "separate: must / reach", *modes, "one process: must / reach", *modes]
+    return table(head, rows)
 
 
-def _notes(results: Results) -> str:
+def _verdict(verdict: Verdict) -> str:
+    if verdict.value is None:
+        return verdict.word
+    word = f"**{verdict.word}**" if verdict.met is False else verdict.word
+    return f"{verdict.value:,.{verdict.target.digits}f} {word}"
+
+
+def notes(results: Results) -> str:
     """What a reader must know before he believes a figure."""
-    notes = []
+    found = []
     disturbed = []
     for name in results.visits:
         others = [share for subject in results.subjects for share in results.values(name, subject, "others")]
         if max(others, default=0) > OTHERS:
             disturbed.append(f"{name} {max(others):.1f}")
         for subject, title in results.subjects.items():
-            notes += [f"- FAILED: {name}, {title}: {error}" for error in results.errors(name, subject)]
+            if reason := results.cannot.get(name, {}).get(subject):
+                found.append(f"- {name}, {title}: not visited, it {reason}")
+            found += [f"- FAILED: {name}, {title}: {error}" for error in results.errors(name, subject)]
             busy = max(results.values(name, subject, "busy"), default=0)
             if busy > BUSY:
-                notes.append(f"- {name}, {title}: the load generator was {busy:.0%} busy and may have been the limit")
+                found.append(f"- {name}, {title}: the load generator was {busy:.0%} busy and may have been the limit")
     if disturbed:
-        notes.append(
+        found.append(
             "- **The machine was not ours alone**: the most cores that other processes used during a visit of "
             + ", ".join(disturbed)
         )
-    return "\n".join(notes)
+    return "\n".join(found)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

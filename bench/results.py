@@ -1,6 +1,6 @@
 """What a run has measured, round by round, and the medians and ratios that are made of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -29,6 +29,8 @@ class Results:
     quick: bool
     subjects: dict[str, str]
     missing: dict[str, str] = field(default_factory=dict)
+    cannot: dict[str, dict[str, str]] = field(default_factory=dict)
+    """by workload and subject: why it is not visited there"""
     visits: dict[str, dict[str, dict[int, Visit]]] = field(default_factory=dict)
 
     def add(self, workload: Workload, subject: str, number: int, seen: Visit) -> None:
@@ -61,6 +63,7 @@ class Results:
             "quick": self.quick,
             "subjects": self.subjects,
             "missing": self.missing,
+            "cannot": self.cannot,
             "workloads": {
                 workload: {
                     "title": WORKLOADS[workload].title,
@@ -71,7 +74,7 @@ class Results:
                                 {"error": seen.error} if seen.error else seen.figures
                                 for _, seen in sorted(rounds.items())
                             ],
-                            "ratios": self._ratios(WORKLOADS[workload], subject, list(subjects)),
+                            "ratios": self._ratios(WORKLOADS[workload], subject),
                         }
                         for subject, rounds in subjects.items()
                     },
@@ -80,10 +83,22 @@ class Results:
             },
         }
 
-    def _ratios(self, workload: Workload, subject: str, peers: Sequence[str]) -> dict[str, dict[str, Any]]:
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Results":
+        """What `as_json` was made of."""
+        results = cls(value["quick"], dict(value["subjects"]), dict(value["missing"]), dict(value["cannot"]))
+        for workload, about in value["workloads"].items():
+            for subject, seen in about["subjects"].items():
+                results.visits.setdefault(workload, {}).setdefault(subject, {})
+                for number, figures in enumerate(seen["rounds"]):
+                    one = Visit(error=figures["error"]) if "error" in figures else Visit(figures)
+                    results.add(WORKLOADS[workload], subject, number, one)
+        return results
+
+    def _ratios(self, workload: Workload, subject: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for figure in workload.all_figures:
-            for peer in peers:
+            for peer in workload.yardsticks:
                 if peer != subject and (spread := self.ratio(workload.name, subject, figure, peer)):
                     values = {"median": spread.median, "least": spread.least, "most": spread.most}
                     found.setdefault(figure.key, {})[peer] = values

@@ -5,17 +5,23 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from statistics import median
 from typing import Any
 
+from bench.cold import ColdFailed, cold_starts
 from bench.interrupts import shielded
 from bench.processes import Growth, cpu_seconds, die_with_parent, machine_seconds, pss_kib
 from bench.subjects import Subject
 from bench.subjects.base import ROOT
-from bench.workloads import CPU, GROWTH, STREAM_MEMORY, Workload
+from bench.subjects.dialback import Dialback
+from bench.workloads import COLD, CPU, GROWTH, STREAM_MEMORY, Workload
 
+FIRST = 30
+"""Seconds for a server's first answer: a worker may have to start."""
 WARM = {"load": "hello", "options": {"clients": 8, "seconds": 0.3, "warm": 0.2}}
 
 
@@ -33,6 +39,11 @@ class LoadFailed(Exception):
 
 def warm(subject: Subject, workload: Workload | None = None) -> None:
     """Bring workers up and code paths into use, before anything counts. Raises LoadFailed."""
+    try:
+        with urllib.request.urlopen(f"{subject.url}/hello", timeout=FIRST) as answer:
+            answer.read()
+    except (OSError, HTTPException) as failed:
+        raise LoadFailed(f"the first request: {failed}") from failed
     with _generator(WARM, subject.url, 30) as generator:
         generator.result()
     if workload and workload.warm:
@@ -43,6 +54,8 @@ def warm(subject: Subject, workload: Workload | None = None) -> None:
 def visit(subject: Subject, workload: Workload, quick: bool) -> Visit:
     """Never raises for what the server does: the report must say it."""
     options = workload.quick if quick else workload.options
+    if workload.load == COLD:
+        return _cold_visit(subject, options)
     pids = subject.pids()
     cpu, machine, wall = cpu_seconds(pids), machine_seconds(), time.monotonic()
     growth = Growth(pids) if any(figure.key == GROWTH for figure in workload.figures) else None
@@ -53,7 +66,7 @@ def visit(subject: Subject, workload: Workload, quick: bool) -> Visit:
             sizes: list[int] = []
             if workload.load == "sse":
                 generator.wait_until_opened()
-                sizes = _sizes(subject)
+                sizes = _sizes(subject, times=2 if quick else 3)
             figures = generator.result()
     except LoadFailed as failed:
         return Visit(error=str(failed))
@@ -74,7 +87,22 @@ def visit(subject: Subject, workload: Workload, quick: bool) -> Visit:
     return Visit(figures=figures)
 
 
-def _sizes(subject: Subject, times: int = 3, every: float = 0.7) -> list[int]:
+def _cold_visit(subject: Subject, options: Mapping[str, Any]) -> Visit:
+    if not isinstance(subject, Dialback):
+        return Visit(error="only Dialback goes down to zero workers")
+    try:
+        return Visit(figures=cold_starts(subject, **options))
+    except (ColdFailed, OSError, HTTPException) as failed:
+        return Visit(error=str(failed) or repr(failed))
+
+
+def load(url: str, name: str, options: Mapping[str, Any], timeout: float = 60) -> dict[str, float]:
+    """One run of the load generator, and nothing measured around it. Raises LoadFailed."""
+    with _generator({"load": name, "options": options}, url, timeout) as generator:
+        return generator.result()
+
+
+def _sizes(subject: Subject, times: int, every: float = 0.7) -> list[int]:
     """PSS of the whole tree while all streams are open, in KiB, a few times."""
     sizes = []
     for _ in range(times):

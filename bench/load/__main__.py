@@ -15,6 +15,7 @@ import uvloop
 
 from bench.load.connection import LoadError, Server
 from bench.load.hello import hello
+from bench.load.mixed import mixed
 from bench.load.sse import sse
 from bench.load.stream import stream
 from bench.load.transfer import download, upload
@@ -25,7 +26,14 @@ def report(event: str, **more: Any) -> None:
 
 
 async def run(load: str, server: Server, options: dict[str, Any], timeout: float) -> dict[str, Any]:
-    loads = {"hello": hello, "stream": stream, "download": download, "upload": upload, "sse": sse}
+    loads = {
+        "hello": hello,
+        "stream": stream,
+        "download": download,
+        "upload": upload,
+        "sse": sse,
+        "mixed": mixed,
+    }
     if load == "sse":
         options = {**options, "opened": lambda: report("opened")}
     async with asyncio.timeout(timeout):

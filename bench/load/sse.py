@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.load.connection import Connection, LoadError, Server
-from bench.load.statistics import quantile
+from bench.load.statistics import delay_figures
 
 TOGETHER = 50
+LOOK_EVERY = 0.005
 
 
 class Listener(Connection):
@@ -34,12 +35,40 @@ class Listener(Connection):
                 self.first()
             self.lost += number - self.expected
             self.expected = number + 1
-            self.delays.append(self.now - made)
+            if made:  # 0: the server has no such clock
+                self.delays.append(self.now - made)
 
 
-async def sse(server: Server, streams: int, count: int, gap: float, opened: Callable[[], None]) -> dict[str, Any]:
-    """`streams` responses at once, each of `count` events, `gap` seconds apart. Calls `opened` when all have begun."""
+async def listen(
+    server: Server, streams: int, target: str, make: Callable[[], Listener], waiting: int = 0
+) -> list[Listener]:
+    """Open so many streams, some together so that no backlog overflows, and ask on each.
+
+    With `waiting`, no more are opened as long as so many have had no event yet.
+    """
     loop = asyncio.get_running_loop()
+    request = server.get(target)
+    listeners: list[Listener] = []
+    while len(listeners) < streams:
+        while waiting and sum(not listener.expected for listener in listeners[-2 * waiting :]) >= waiting:
+            await asyncio.sleep(LOOK_EVERY)
+            if any(listener.finished.done() for listener in listeners[-2 * waiting :]):
+                return listeners  # cut, most likely: the caller says how many began
+        together = min(TOGETHER, streams - len(listeners))
+        batch = [loop.create_connection(make, server.host, server.port) for _ in range(together)]
+        for transport, listener in await asyncio.gather(*batch):
+            transport.write(request)
+            listeners.append(listener)
+    return listeners
+
+
+async def sse(
+    server: Server, streams: int, count: int, gap: float, opened: Callable[[], None], waiting: int = 0
+) -> dict[str, Any]:
+    """`streams` responses at once, each of `count` events, `gap` seconds apart. Calls `opened` when all have begun.
+
+    `waiting`: how many at most have been asked for and have not begun; 0: all.
+    """
     begun = 0
 
     def first() -> None:
@@ -48,17 +77,8 @@ async def sse(server: Server, streams: int, count: int, gap: float, opened: Call
         if begun == streams:
             opened()
 
-    request = server.get(f"/sse?count={count}&gap={gap}")
     delays: list[int] = []
-    listeners: list[Listener] = []
-    while len(listeners) < streams:
-        batch = [
-            loop.create_connection(lambda: Listener(first, delays), server.host, server.port)
-            for _ in range(min(TOGETHER, streams - len(listeners)))
-        ]
-        for transport, listener in await asyncio.gather(*batch):
-            transport.write(request)
-            listeners.append(listener)
+    listeners = await listen(server, streams, f"/sse?count={count}&gap={gap}", lambda: Listener(first, delays), waiting)
     results = await asyncio.gather(*(listener.finished for listener in listeners), return_exceptions=True)
     broken = [result for result in results if result is not None]
     lost = sum(listener.lost + count - listener.expected for listener in listeners)
@@ -69,7 +89,6 @@ async def sse(server: Server, streams: int, count: int, gap: float, opened: Call
     return {
         "lost": lost,
         "broken": len(broken),
-        "delay_ms": quantile(delays, 0.5) / 1e6,
-        "delay_p99_ms": quantile(delays, 0.99) / 1e6,
-        "operations": len(delays),
+        **delay_figures(delays),
+        "operations": sum(listener.expected for listener in listeners),
     }

@@ -2,8 +2,11 @@
 
 import shutil
 import tempfile
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from bench.interrupts import shielded
 from bench.processes import Process, StartError, tree
@@ -21,9 +24,18 @@ class Subject(ABC):
 
     name: str
     title: str
+    cannot: ClassVar[Mapping[str, str]] = {}
+    """Workloads that it cannot do, and why; the report repeats it."""
+
+    quiet = 0.0
+    """seconds after which it has surely started all of its processes"""
+    files_per_client = 1
+    """open files of its busiest process for each client"""
 
     def __init__(self) -> None:
         self.url = ""
+        self.variant = "app"
+        """which function it serves, where it can serve another than bench/app.py"""
         self.processes: list[Process] = []
         self.folder = Path()
 
@@ -53,6 +65,18 @@ class Subject(ABC):
     def pids(self) -> list[int]:
         """All its processes at this moment."""
         return list(tree([process.pid for process in self.processes]))
+
+    def settle(self, seconds: float = 10) -> None:
+        """Wait until it starts no process any more: for `quiet` seconds none came or went, at most `seconds` in all."""
+        deadline = time.monotonic() + seconds
+        pids: list[int] = []
+        while (now := sorted(self.pids())) != pids and time.monotonic() < deadline:
+            pids = now
+            time.sleep(self.quiet)
+
+    def parts(self) -> dict[str, list[int]]:
+        """The same by what they are for, for the profile: one entry a kind of process, in a request's order."""
+        return {self.name: self.pids()}
 
     def stop(self) -> None:
         """End what was started, the last first, and remove its files. Harmless when repeated."""

@@ -1,57 +1,66 @@
-"""Dialback itself, process launcher: as separate processes and as one, in the modes `callback` and `tunnel`."""
+"""Dialback itself: as separate processes and as one, in each mode, with each socket rule, launcher and start."""
 
 import json
 import os
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
-from bench.processes import Process, StartError
-from bench.subjects.base import BENCH, ROOT, Missing, Subject
+from bench.processes import Process, StartError, tree
+from bench.subjects.base import ROOT, Missing, Subject
+from bench.subjects.functions import NAME, Settings, write_function
+from bench.subjects.zygote import without_zygotes
 
 DIALBACK = str(ROOT / "dialback")
-NAME = "bench"
 
-# One worker, as the peers have one uvicorn process; room for a thousand streams at once.
-FUNCTION = """\
-name = "{name}"
-entry = "app:app"
-mode = "{mode}"
-callback_socket = "{callback_socket}"
-launcher = "process"
-concurrency = 2000
-max_workers = 1
-memory_mb = 1024
-idle_seconds = 3600
-"""
+WHOLE = "buffers whole answers, 6 MB at most"
+BUFFERED_CANNOT = {
+    "stream": "sends the first byte with the last",
+    "spaced": "sends all chunks at once",
+    "bulk": WHOLE,
+    "tiny": WHOLE,
+    "turns": WHOLE,
+    "download": WHOLE,
+    "upload": WHOLE,
+    "sse": "sends no event before the last",
+    "sse10k": "sends no event before the last",
+    "mixed": "has no streams",
+}
 
 
 class Dialback(Subject):
     """What the two shapes share: a data folder of their own, the function, the ready line, the deployment."""
 
-    callback_socket = "keep"
-    mode = "callback"
+    settings = Settings()
+    quiet = 0.4  # what workers fork from is made a moment after the first one
+    deploy_seconds = 60
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.control_url = ""
 
     def environment(self) -> dict[str, str]:
         """Ours, without settings that are meant for another Dialback; no access log, as nginx beside it has none."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIALBACK_")}
-        return {**inherited, "DIALBACK_ACCESS_LOG": "false"}
+        return {**inherited, "DIALBACK_ACCESS_LOG": "false", "DIALBACK_IN_FLIGHT": "20000"}
 
     def function(self) -> Path:
         folder = self.folder / "function"
-        folder.mkdir()
-        shutil.copy(BENCH / "app.py", folder)
-        settings = FUNCTION.format(name=NAME, mode=self.mode, callback_socket=self.callback_socket)
-        (folder / "dialback.toml").write_text(settings)
+        write_function(folder, self.variant, self.settings)
         return folder
 
     def serve(self, *words: str) -> tuple[Process, dict[str, Any]]:
         """Start `dialback WORDS` on this subject's data folder and wait for its ready line."""
         self.must_exist()
-        command = [DIALBACK, *words, "--data-dir", str(self.folder / "data"), "--json"]
+        command = [*self.program(), *words, "--data-dir", str(self.folder / "data"), "--json"]
         process = self.run(command, self.environment())
         return process, process.wait_for(ready_line, seconds=60)
+
+    def program(self) -> list[str]:
+        """What runs a service; the profile puts its sampler in between."""
+        return [DIALBACK]
 
     def must_exist(self) -> None:
         """Raises Missing when this checkout has no platform to start."""
@@ -62,15 +71,30 @@ class Dialback(Subject):
         command = [DIALBACK, "deploy", str(self.function()), "--data-dir", str(self.folder / "data"), "--json"]
         env = self.environment()
         if "control_url" in ready:
-            env["DIALBACK_CONTROL_URL"] = ready["control_url"]
+            self.control_url = env["DIALBACK_CONTROL_URL"] = ready["control_url"]
+        seconds = self.deploy_seconds
         try:
             done = subprocess.run(
-                command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=60, check=False
+                command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=seconds, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise StartError("dialback deploy was not over after 60 s") from error
+            raise StartError(f"dialback deploy was not over after {seconds} s") from error
         if done.returncode:
             raise StartError(f"dialback deploy ended with {done.returncode}: {(done.stderr or done.stdout)[-500:]}")
+
+    def workers(self) -> list[int]:
+        """The process numbers of the workers there are, as the control API tells them."""
+        token = (self.folder / "data" / "control.token").read_text().strip()
+        asked = urllib.request.Request(
+            f"{self.control_url.rstrip('/')}/v1/workers", headers={"authorization": f"Bearer {token}"}
+        )
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return [worker["pid"] for worker in json.load(answer)["workers"] if worker["pid"]]
+
+    def below_the_invoker(self) -> list[int]:
+        """All processes that the invoker has started: workers, and what is kept to make them."""
+        invoker = self.processes[0].pid
+        return [pid for pid in tree([invoker]) if pid != invoker]
 
 
 class DialbackServices(Dialback):
@@ -83,11 +107,9 @@ class DialbackServices(Dialback):
         self.deploy(invoker)
         return public_url(edge)
 
-
-class DialbackTunnel(DialbackServices):
-    name = "dialback-tunnel"
-    title = "Dialback, separate processes, tunnel"
-    mode = "tunnel"
+    def parts(self) -> dict[str, list[int]]:
+        invoker, edge = self.processes
+        return {"edge": [edge.pid], "invoker": [invoker.pid], "worker": self.below_the_invoker()}
 
 
 class DialbackUp(Dialback):
@@ -99,11 +121,94 @@ class DialbackUp(Dialback):
         self.deploy(ready)
         return public_url(ready)
 
+    def parts(self) -> dict[str, list[int]]:
+        return {"edge and invoker": [self.processes[0].pid], "worker": self.below_the_invoker()}
+
+
+class DialbackTunnel(DialbackServices):
+    name = "dialback-tunnel"
+    title = "Dialback, separate processes, tunnel"
+    settings = Settings(mode="tunnel")
+
+
+class DialbackUpTunnel(DialbackUp):
+    name = "dialback-up-tunnel"
+    title = "Dialback, one process, tunnel"
+    settings = Settings(mode="tunnel")
+
+
+class DialbackBuffered(DialbackServices):
+    name = "dialback-buffered"
+    title = "Dialback, separate processes, buffered"
+    settings = Settings(mode="buffered")
+    cannot = BUFFERED_CANNOT
+
+
+class DialbackUpBuffered(DialbackUp):
+    name = "dialback-up-buffered"
+    title = "Dialback, one process, buffered"
+    settings = Settings(mode="buffered")
+    cannot = BUFFERED_CANNOT
+
 
 class DialbackEach(DialbackServices):
     name = "dialback-each"
     title = "Dialback, separate processes, a socket per invocation"
-    callback_socket = "each"
+    settings = Settings(callback_socket="each")
+
+
+class DialbackUpEach(DialbackUp):
+    name = "dialback-up-each"
+    title = "Dialback, one process, a socket per invocation"
+    settings = Settings(callback_socket="each")
+
+
+class DialbackSpawn(DialbackServices):
+    """Without a zygote: each worker is an interpreter that starts anew."""
+
+    name = "dialback-spawn"
+    title = "Dialback, separate processes, no zygote"
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **without_zygotes()}
+
+
+class DialbackUpSpawn(DialbackUp):
+    name = "dialback-up-spawn"
+    title = "Dialback, one process, no zygote"
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **without_zygotes()}
+
+
+class DialbackDocker(DialbackServices):
+    """The worker in a container; its processes are found through the engine, since they are not the invoker's."""
+
+    name = "dialback-docker"
+    title = "Dialback, separate processes, docker launcher"
+    settings = Settings(launcher="docker")
+    deploy_seconds = 300  # the image may have to be built first
+
+    def launch(self) -> str:
+        if shutil.which("docker") is None:
+            raise Missing("there is no docker here")
+        return super().launch()
+
+    def pids(self) -> list[int]:
+        return [*super().pids(), *self.contained()]
+
+    def parts(self) -> dict[str, list[int]]:
+        return {**super().parts(), "worker": self.contained()}
+
+    def contained(self) -> list[int]:
+        """The processes in this platform's containers, where they are this kernel's; the invoker knows them."""
+        return [pid for worker in self.workers() for pid in tree([worker])] if self.control_url else []
+
+
+class DialbackDockerTunnel(DialbackDocker):
+    name = "dialback-docker-tunnel"
+    title = "Dialback, separate processes, docker launcher, tunnel"
+    settings = Settings(mode="tunnel", launcher="docker")
 
 
 def ready_line(line: str) -> dict[str, Any] | None:

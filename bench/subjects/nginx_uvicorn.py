@@ -1,21 +1,20 @@
 """nginx, Debian's package, in front of uvicorn: the yardstick. A child with its own files, never the service."""
 
+import resource
 import shutil
-import socket
-import time
 
-from bench.processes import Process, StartError
+from bench.processes import Process, tree
 from bench.subjects.base import Missing, Subject
+from bench.subjects.ports import on_a_free_port
 from bench.subjects.uvicorn_direct import uvicorn_command, uvicorn_url
 
 # Debian's nginx opens its compiled-in error log before it reads -e, and says so: harmless.
 CONFIG = """\
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 16384;
 pid {folder}/nginx.pid;
 error_log stderr warn;
-events {{ worker_connections 8192; }}
+events {{ worker_connections {files}; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;
@@ -50,54 +49,34 @@ class NginxUvicorn(Subject):
     name = "nginx"
     title = "nginx → uvicorn"
     more = ""
+    files_per_client = 2  # the client's socket and the upstream's
 
     def launch(self) -> str:
         program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
         if program is None:
             raise Missing("there is no nginx here: apt-get install nginx-light")
         upstream = self.run(uvicorn_command()).wait_for(uvicorn_url)
-        for attempt in range(3):
-            port = _free_port()
-            config = self.folder / "nginx.conf"
+        config = self.folder / "nginx.conf"
+
+        def start(port: int) -> Process:
             values = {"folder": self.folder, "upstream": upstream.removeprefix("http://"), "port": port}
-            config.write_text(CONFIG.format(more=self.more, **values))
-            nginx = self.run([program, "-p", str(self.folder), "-e", "stderr", "-c", str(config)])
-            try:
-                _wait_until_it_listens(nginx, port)
-            except StartError as error:
-                if attempt == 2:
-                    raise StartError(f"{error}: {nginx.last_words()}") from error
-                self.processes.remove(nginx)
-                nginx.stop()
-            else:
-                break
-        return f"http://127.0.0.1:{port}"
+            files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            config.write_text(CONFIG.format(more=self.more, files=files, **values))
+            return self.run([program, "-p", str(self.folder), "-e", "stderr", "-c", str(config)])
+
+        def give_up(process: Process) -> None:
+            self.processes.remove(process)
+            process.stop()
+
+        return f"http://127.0.0.1:{on_a_free_port(start, give_up)}"
+
+    def parts(self) -> dict[str, list[int]]:
+        uvicorn, nginx = self.processes
+        return {"nginx": list(tree([nginx.pid])), "uvicorn": list(tree([uvicorn.pid]))}
 
 
 class NginxTuned(NginxUvicorn):
     name = "nginx-tuned"
-    title = "nginx tuned → uvicorn"
+    title = "nginx with proxy_buffer_size 128k → uvicorn"
     # nginx wants the other two to fit; with proxy_buffering off only the first is used.
     more = "proxy_buffer_size 128k; proxy_buffers 4 128k; proxy_busy_buffers_size 128k;"
-
-
-def _free_port() -> int:
-    """nginx cannot choose a port by itself. Another may take it in between: hence the attempts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _wait_until_it_listens(nginx: Process, port: int, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if (status := nginx.popen.poll()) is not None:
-            raise StartError(f"nginx ended with {status}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise StartError(f"nginx does not listen after {seconds:g} s")

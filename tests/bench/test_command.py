@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench.__main__ import arguments
+from bench.__main__ import _left_out, arguments
 from bench.processes import tree
+from bench.runs import RUNS
+from bench.session import plan
+from bench.subjects import SUBJECTS
 from bench.workloads import WORKLOADS
+
+from bench import dev_save
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +33,7 @@ def test_a_short_run_measures_prints_and_writes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--only", "nothing"], ["--subject", "apache"], ["--rounds", "0"], ["--rounds", "x"]]
+    "words", [["--only", "nothing"], ["--subject", "apache"], ["--run", "slowly"], ["--rounds", "0"], ["--rounds", "x"]]
 )
 def test_a_word_that_is_not_known_is_refused(words, capsys):
     with pytest.raises(SystemExit) as exit_:
@@ -57,7 +62,35 @@ def test_a_run_that_is_interrupted_stops_its_servers(tmp_path, number, status):
 
 def test_the_readme_knows_every_workload():
     text = (ROOT / "bench/README.md").read_text()
-    assert all(f"`{name}`" in text for name in WORKLOADS)
+    assert all(f"`{name}`" in text for name in (*WORKLOADS, *SUBJECTS, *RUNS))
+
+
+def test_every_run_names_what_there_is():
+    for run in RUNS.values():
+        assert set(run.workloads) <= {*WORKLOADS, dev_save.NAME}
+        assert set(run.subjects) <= set(SUBJECTS)
+
+
+def test_the_ratios_partners_are_visited_whoever_is_asked_for():
+    quick = plan(list(WORKLOADS.values()), ["dialback"], quick=True)
+    assert quick["hello32"] == ["nginx", "dialback"]
+    assert quick["bulk"] == ["nginx", "nginx-tuned", "dialback"]
+    assert quick["upload"] == ["nginx", "uvicorn", "dialback"]
+    assert quick["cold-bare"] == ["dialback"]
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [([], "latest.json"), (["--run", "cold", "--quick"], "cold.json"), (["--only", "dev-save"], "part.json")],
+)
+def test_a_part_of_a_run_does_not_take_its_place(words, file):
+    assert arguments(words).json.name == file
+
+
+def test_quick_leaves_workloads_out_that_are_not_asked_for():
+    assert _left_out("mixed", arguments(["--quick"]))
+    assert not _left_out("mixed", arguments(["--quick", "--run", "mixed"]))
+    assert not _left_out("hello32", arguments(["--quick"]))
 
 
 def test_saves_are_measured_without_peers(tmp_path):

@@ -73,6 +73,40 @@ def test_sse_loses_nothing_and_says_when_all_are_open(load):
     assert (result["lost"], result["broken"], result["operations"]) == (0, 0, 180)
 
 
+def test_sse_opens_no_more_streams_than_may_wait(load):
+    options = {"streams": 120, "count": 2, "gap": 0.5, "waiting": 50}
+    opened, result = load("sse", options)
+    assert opened == {"event": "opened"}
+    assert (result["lost"], result["broken"], result["operations"]) == (0, 0, 240)
+
+
+def test_mixed_compares_requests_beside_streams_with_requests_alone(load):
+    (result,) = load("mixed", {"streams": 20, "gap": 0.05, "seconds": 0.4})
+    assert result["times"] == pytest.approx(result["mixed_p99_ms"] / result["idle_p99_ms"])
+    assert result["events"] >= 20
+
+
+def test_a_server_without_a_clock_has_no_delays(load):
+    chunk = b"64\r\n%19d\n%s\r\n" % (0, bytes(80))
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                for count in (1, 2):
+                    connection.recv(65536)
+                    connection.sendall(head + chunk * count + b"0\r\n\r\n")
+                connection.recv(65536)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        (result,) = load("stream", {"streams": 1, "count": 2, "gap": 0.1}, url=at(server))
+        thread.join(5)
+    assert result["chunks"] == 2
+    assert "delay_ms" not in result
+
+
 def test_the_function_hashes_when_it_is_asked_to(uvicorn_url):
     answer = httpx.post(uvicorn_url + "/sink?hash=1", content=b"abc").json()
     assert answer["received"] == 3

@@ -1,10 +1,12 @@
 """Ratios are made inside a round; what is missing or failed is said; a target that was not measured is not met."""
 
+import json
 import re
 
 import pytest
-from bench.report import report, table
+from bench.report import report, table, targets
 from bench.results import Results, Spread
+from bench.subjects import SUBJECTS
 from bench.targets import TARGETS, judge
 from bench.visit import Visit
 from bench.workloads import WORKLOADS
@@ -47,8 +49,8 @@ def verdict_on(results, name):
     return next(verdict for verdict in judge(results, list(WORKLOADS)) if verdict.target.workload == name)
 
 
-@pytest.mark.parametrize(("rate", "word"), [(12, "pass"), (11, "MISS")])
-def test_a_target_is_met_or_missed(results, rate, word):
+@pytest.mark.parametrize(("rate", "word"), [(40, "reached"), (25, "must kept"), (24, "MISS")])
+def test_a_target_is_reached_kept_or_missed(results, rate, word):
     add(results, HELLO, "nginx", 100, 100, 100)
     add(results, HELLO, "dialback", rate, rate, rate)
     assert verdict_on(results, "hello32").word == word
@@ -63,7 +65,8 @@ def test_a_failed_round_misses_the_target(results):
     add(results, HELLO, "nginx", 100, 100)
     add(results, HELLO, "dialback", 100)
     results.add(HELLO, "dialback", 1, Visit(error="it fell over"))
-    assert verdict_on(results, "hello32").word == "MISS"
+    verdict = verdict_on(results, "hello32")
+    assert (verdict.word, verdict.reached) == ("MISS", False)
 
 
 def test_one_round_that_loses_an_event_decides(results):
@@ -79,16 +82,53 @@ def test_without_dialback_there_are_no_targets():
 def test_every_target_names_a_workload_and_one_limit():
     for target in TARGETS:
         assert target.workload in WORKLOADS
-        assert (target.least is None) != (target.most is None)
+        assert target.better in ("more", "less")
+        assert target.limits
+        for subject, limit in target.limits.items():
+            assert subject in SUBJECTS
+            assert limit.reach is None or target.keeps(limit.reach, limit.must)
+
+
+def test_a_mode_that_a_target_names_is_judged_alone(results):
+    results.subjects["dialback-tunnel"] = "Dialback, tunnel"
+    for subject in ("nginx", "dialback", "dialback-tunnel"):
+        add(results, HELLO, subject, 100)
+        add(results, WORKLOADS["bulk"], subject, 100)
+    judged = {(one.target.text, one.subject): one.word for one in judge(results, ["hello32", "bulk"])}
+    assert judged["hello, 32 clients, tunnel", "dialback-tunnel"] == "reached"
+    assert ("hello, 32 clients, tunnel", "dialback") not in judged
+    assert judged["bulk, default nginx", "dialback"] == judged["bulk, default nginx", "dialback-tunnel"] == "MISS"
+
+
+def test_the_targets_table_shows_what_must_be_and_what_is(results):
+    add(results, HELLO, "nginx", 100)
+    add(results, HELLO, "dialback", 10)
+    row = next(
+        line for line in targets(judge(results, ["hello32"])).splitlines() if "callback " in line and "0.25" in line
+    )
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "hello, 32 clients, callback",
+        "≥ 0.25 / 0.4",
+        "0.10 **MISS**",
+        "",
+        "≥ 0.35 / 0.6",
+        "",
+        "",
+    ]
 
 
 def test_the_report_hides_nothing(results):
     results.missing["dialback"] = "no such program"
+    results.visits["hello32"] = {"dialback": {}}
+    results.subjects["dialback-buffered"] = "buffered"
+    results.cannot["hello32"] = {"dialback-buffered": "sends nothing"}
     add(results, HELLO, "nginx", 100)
     results.add(HELLO1, "nginx", 0, Visit(error="the server answered 502"))
     text = report(results, judge(results, ["hello32", "hello1"]))
     assert "**MISSING: Dialback**: no such program" in text
     assert re.search(r"\| Dialback +\| +MISSING \|", text)
+    assert re.search(r"\| buffered +\| +cannot \|", text)
+    assert "- hello32, buffered: not visited, it sends nothing" in text
     assert "FAILED 1×" in text
     assert "- FAILED: hello1, nginx: the server answered 502" in text
     assert "not measured" in text
@@ -108,6 +148,15 @@ def test_the_json_has_rounds_and_ratios(results):
     made = results.as_json()["workloads"]["hello32"]["subjects"]
     assert made["dialback"]["ratios"]["rate"]["nginx"] == {"median": pytest.approx(0.3), "least": 0.2, "most": 0.4}
     assert [sorted(round_) for round_ in made["nginx"]["rounds"]][2] == ["error"]
+
+
+def test_results_survive_their_file(results):
+    results.missing["dialback"] = "gone"
+    results.cannot["bulk"] = {"nginx": "has no time"}
+    add(results, HELLO, "nginx", 100, 100)
+    results.add(HELLO, "nginx", 2, Visit(error="cut"))
+    results.visits["hello32"]["dialback"] = {}
+    assert Results.from_json(json.loads(json.dumps(results.as_json()))) == results
 
 
 def test_tables_are_aligned():

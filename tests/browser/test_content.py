@@ -163,7 +163,9 @@ async def test_a_body_is_sent_with_the_methods_that_have_one(page: Page, fake: F
     await page.choose("#method", "POST")
     await page.fill("#path", "sum of \u00e9?x=%20")
     await page.fill("#body", '{"a": 1}')
-    assert "-X POST" in await page.text("#curl")
+    copied = await page.text("#curl")
+    assert "curl -N -X POST " in copied
+    assert copied.endswith("""-H 'content-type: application/json' --data-raw '{"a": 1}'""")
     await race(page)
     assert sorted(request.pop("mode") for request in fake.requests) == ["buffered", "callback"]
     expected = {"function": "words", "method": "POST", "path": "/sum%20of%20%C3%A9?x=%20", "body": '{"a": 1}'}

@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 import uvloop
+from tests.certificates import Authority
 
-from dialback.errors import StartProblem
+from dialback.errors import StartProblem, UsageProblem
 from dialback.platform import run_edge, run_invoker, run_platform
 from dialback.ready import Ready
 from dialback.settings import Settings, resolve
@@ -231,6 +232,38 @@ async def test_the_link_may_be_tcp_or_a_socket_of_ones_own(settings: Configure, 
         async with running(run_invoker, both) as invoker, running(run_edge, both) as edge:
             await invoker.deploy()
             assert (await get(f"{edge.ready.public_url}/@slow/")).text == "begun ended"
+
+
+async def test_the_link_may_be_encrypted(settings: Configure, folder: Path) -> None:
+    authority = Authority(folder)
+    certificate, key = authority.sign("127.0.0.1")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        link = f"tls://127.0.0.1:{probe.getsockname()[1]}"
+    shown = settings(link=link, link_tls_cert=str(certificate), link_tls_key=str(key))
+    trusting = settings(link=link, link_tls_ca=str(authority.path))
+    async with running(run_invoker, shown) as invoker, running(run_edge, trusting) as edge:
+        await invoker.deploy()
+        assert (await get(f"{edge.ready.public_url}/@slow/")).text == "begun ended"
+
+
+async def test_an_encrypted_link_needs_a_certificate_and_an_authority_that_can_be_read(
+    settings: Configure, folder: Path
+) -> None:
+    with pytest.raises(UsageProblem, match="needs a certificate") as caught:
+        async with running(run_invoker, settings(link="tls://127.0.0.1:0")):
+            raise AssertionError
+    assert "--link-tls-cert and --link-tls-key" in caught.value.hint
+    nowhere = settings(link="tls://127.0.0.1:0", link_tls_cert=str(folder / "c.pem"), link_tls_key=str(folder / "k"))
+    with pytest.raises(StartProblem, match=r"c\.pem: No such file"):
+        async with running(run_invoker, nowhere):
+            raise AssertionError
+
+
+async def test_an_edge_must_know_the_port_of_its_invoker(settings: Configure) -> None:
+    with pytest.raises(UsageProblem, match="an edge has to know the port"):
+        async with running(run_edge, settings(link="tcp://127.0.0.1:0")):
+            raise AssertionError
 
 
 async def test_workers_may_dial_back_over_tcp(settings: Configure) -> None:

@@ -3,13 +3,16 @@
 import os
 import signal
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 
 from .platform import Platform, eventually
+from .relay import Relay
 
 pytestmark = pytest.mark.system
 
@@ -64,6 +67,27 @@ def test_a_get_is_not_repeated_when_the_edge_dies(make: Callable[..., Platform],
     assert while_waiting(platform, tag, restart) == 0
     assert platform.get("/@probe/hello").status_code == 200
     assert platform.notes(tag) == ["called"]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short one, for sockets."""
+    with tempfile.TemporaryDirectory(prefix="db-", dir="/tmp") as made:
+        yield Path(made)
+
+
+def test_a_get_is_not_repeated_when_its_link_is_cut(make: Callable[..., Platform], tag: str, folder: Path) -> None:
+    relay = Relay(folder / "relay", folder / "link")
+    platform = make(invoker=("--link", f"unix:{folder}/link"), edge=("--link", f"unix:{folder}/relay"))
+    platform.deploy_probe()
+
+    def cut() -> None:
+        assert relay.cut() == 1
+
+    assert while_waiting(platform, tag, cut) == 502
+    eventually(lambda: platform.get("/@probe/hello").status_code == 200, 10.0, "the edge did not link again")
+    assert platform.notes(tag) == ["called"]
+    relay.close()
 
 
 def test_the_function_learns_that_the_edge_died(make: Callable[..., Platform], tag: str) -> None:

@@ -125,6 +125,7 @@ def test_after_a_crash_of_the_invoker_its_workers_end_and_a_start_sweeps(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 @pytest.mark.processes("containers die twice as often in containers/test_many_deaths.py")
 def test_a_hundred_killed_workers_leave_nothing(make: Callable[..., Platform], tag: str) -> None:
     platform = make()

@@ -37,6 +37,20 @@ async def refused(control: Any, identity: str = ID, **wanted: Any) -> tuple[int,
     return status, body["error"]["code"]
 
 
+async def test_the_last_one_is_the_last_of_a_function_that_is_still_there(control: Any, edge: Any) -> None:
+    await control.deploy(app__py=b"app = 1\n")
+    await record(control, trace(), trace(AGAIN, function="dialback-probe", received_at=60.0))
+
+    async def answer(request: web.Request) -> web.Response:
+        control.platform.feeds["ticket-1"].close()
+        return web.Response(text="fresh!")
+
+    await edge(answer)
+    async with control.session.post("/v1/invocations/last/replay", json={}) as response:
+        told = [event async for event in events(response)]
+    assert told[0][1]["original"]["id"] == ID
+
+
 async def test_the_request_goes_out_as_it_came_and_the_answers_are_compared(control: Any, edge: Any) -> None:
     _, old = await control.deploy(app__py=b"app = 1\n")
     await control.deploy(app__py=b"app = 2\n")

@@ -15,7 +15,8 @@ from dialback_invoker.environments.builder import BuildLimits, sweep
 from dialback_invoker.environments.environment import RECORD
 from dialback_invoker.environments.environments import Environments
 from dialback_invoker.environments.interpreters import Interpreter
-from dialback_invoker.environments.program import find_uv, uv_environment
+from dialback_invoker.environments.program import Finished, find_uv, uv_environment
+from dialback_invoker.environments.resolver_words import failure
 from dialback_invoker.errors import (
     BuildFailed,
     BuildTimeout,
@@ -183,8 +184,25 @@ async def test_the_resolver_says_why_and_nothing_is_left(environments, function)
     assert (error.http_status, error.code, error.file) == (400, "build_failed", "requirements.txt")
     assert error.message.startswith("requirements.txt cannot be installed: ")
     assert "words<2" in error.message
+    assert (error.line, error.source) == (2, "words<2")
     assert ".staging" not in error.message
     assert names(environments.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("Because nowhere-to-be-found was not found", 3),
+        ("Because you require six==1.16 and six==99", 4),
+        ("error: the disk is full", None),
+        ("failed to build `uvicorn`", 5),
+    ],
+)
+def test_the_line_is_the_one_that_the_resolver_speaks_of(tmp_path: Path, said: str, line: int | None) -> None:
+    (tmp_path / "source").mkdir()
+    written = "# six\n\nNowhere_to.be-found >= 2  # why\nsix == 1.16\nuvicorn[standard]\nsix==99\n"
+    (tmp_path / "source" / "requirements.txt").write_text(written)
+    assert failure("requirements.txt", Finished(1, b"", (said,)), tmp_path).line == line
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,14 @@ class UnixAddress:
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """Host and port; 0 picks a free port where one listens."""
+    """Host and port; 0 picks a free port where one listens. `tls`: what is said there is encrypted."""
 
     host: str
     port: int
+    tls: bool = False
 
     def __str__(self) -> str:
-        return f"tcp://{bracketed(self.host)}:{self.port}"
+        return f"{'tls' if self.tls else 'tcp'}://{bracketed(self.host)}:{self.port}"
 
 
 Address = UnixAddress | TcpAddress
@@ -39,8 +40,8 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def parse_address(text: str) -> Address:
-    """`unix`, `unix:/path` or `tcp://host:port`; ValueError says what is wrong."""
+def parse_address(text: str, *, tls: bool = False) -> Address:
+    """`unix`, `unix:/path`, `tcp://host:port`, or with `tls` also `tls://host:port`; ValueError says what is wrong."""
     if text == "unix":
         return UnixAddress(None)
     if text.startswith("unix:"):
@@ -51,13 +52,15 @@ def parse_address(text: str) -> Address:
         if len(path.encode()) > LONGEST_UNIX_PATH:
             raise ValueError(f"the path of a Unix socket has at most {LONGEST_UNIX_PATH} bytes")
         return UnixAddress(Path(path))
-    if not text.startswith("tcp://"):
-        raise ValueError(f"{text!r} is not an address: write unix, unix:/path or tcp://host:port")
+    encrypted = tls and text.startswith("tls://")
+    if not encrypted and not text.startswith("tcp://"):
+        known = "unix, unix:/path, tcp://host:port or tls://host:port" if tls else "unix, unix:/path or tcp://host:port"
+        raise ValueError(f"{text!r} is not an address: write {known}")
     parts = urlsplit(text)
     try:
         port = parts.port
     except ValueError as bad:
         raise ValueError(f"{text!r}: {bad}") from None
     if not parts.hostname or port is None or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError(f"{text!r} is not an address: write tcp://host:port")
-    return TcpAddress(parts.hostname, port)
+        raise ValueError(f"{text!r} is not an address: write {parts.scheme}://host:port")
+    return TcpAddress(parts.hostname, port, encrypted)

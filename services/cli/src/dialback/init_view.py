@@ -45,5 +45,5 @@ def written_lines(chosen: Template, written: Sequence[Path], folder: Path) -> It
         yield Text("its requirements.txt says what it needs", QUIET)
     yield Text.assemble(("run it:  ", QUIET), (safe(f"dialback up {where}"), ACCENT))
     yield Text.assemble(
-        ("deploy:  ", QUIET), (safe(f"dialback deploy {where}"), ACCENT), (" to a platform that runs", QUIET)
+        ("deploy:  ", QUIET), (safe(f"dialback deploy {where}"), ACCENT), ("  (where a platform runs)", QUIET)
     )

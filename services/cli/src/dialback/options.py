@@ -109,7 +109,23 @@ TrustedProxies = Annotated[
 ]
 LinkAddress = Annotated[
     str | None,
-    setting("--link", "Between edge and invoker: unix (default), unix:/PATH or tcp://HOST:PORT.", "ADDRESS", LISTENING),
+    setting(
+        "--link",
+        "Between edge and invoker: unix (default), unix:/PATH, tcp://HOST:PORT or tls://HOST:PORT.",
+        "ADDRESS",
+        LISTENING,
+    ),
+]
+LinkTlsCert = Annotated[
+    str | None,
+    setting("--link-tls-cert", "The certificate that a tls:// link shows to edges, PEM.", "FILE", LISTENING),
+]
+LinkTlsKey = Annotated[str | None, setting("--link-tls-key", "Its private key, PEM.", "FILE", LISTENING)]
+LinkTlsCa = Annotated[
+    str | None,
+    setting(
+        "--link-tls-ca", "Whose certificates a tls:// link trusts, PEM (whom the system trusts).", "FILE", LISTENING
+    ),
 ]
 LinkKeyFile = Annotated[
     str | None,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dialback.address import Address, TcpAddress, UnixAddress, bracketed
-from dialback.errors import StartProblem
+from dialback.errors import StartProblem, UsageProblem
 from dialback.lifetime import ended, say_waiting, stop_signals, tune
 from dialback.line_log import LineLog
 from dialback.log_format import RenderFor, edge_lines, invoker_lines
@@ -31,7 +31,7 @@ from dialback_edge.settings import LinkSettings
 from dialback_invoker.errors import DialbackError
 from dialback_invoker.paths import data_folder, run_folder
 from dialback_invoker.service import InvokerService
-from dialback_invoker.settings import InvokerSettings
+from dialback_invoker.settings import InvokerSettings, LinkTls
 from dialback_invoker.settings import TcpAddress as InvokerTcp
 
 
@@ -167,6 +167,7 @@ def invoker_settings(settings: Settings) -> InvokerSettings:
         control_public_url=settings.control_public_url or "",
         receiver=_tcp(settings.receiver),
         link=_tcp(settings.link.address) or _path(settings.link.address),
+        link_tls=_link_tls(settings),
         link_key_file=settings.link.key_file,
         receiver_url=settings.receiver_url or "",
         queue=settings.queue.limit,
@@ -181,13 +182,28 @@ def invoker_settings(settings: Settings) -> InvokerSettings:
 
 
 def _link_settings(settings: Settings) -> LinkSettings:
-    """Where the invoker of this data folder listens, and the key that both know."""
+    """Where the invoker of this data folder listens, and the key that both know. Raises UsageProblem."""
     data = data_folder(settings.data_dir)
     key_file = settings.link.key_file or data.link_key
     address = settings.link.address
     if isinstance(address, TcpAddress):
-        return LinkSettings(host=address.host, port=address.port, key_file=key_file)
+        if not address.port:
+            raise UsageProblem(f"--link {address}: an edge has to know the port on which its invoker listens")
+        tls, authority = address.tls, settings.link.tls_ca
+        return LinkSettings(host=address.host, port=address.port, key_file=key_file, tls=tls, tls_authority=authority)
     return LinkSettings(path=address.path or run_folder(data).link_socket, key_file=key_file)
+
+
+def _link_tls(settings: Settings) -> LinkTls | None:
+    """The invoker's certificate. Raises UsageProblem when the link needs one and none is named."""
+    link = settings.link
+    if link.tls_cert is not None and link.tls_key is not None:
+        return LinkTls(certificate=link.tls_cert, key=link.tls_key)
+    if isinstance(link.address, TcpAddress) and link.address.tls:
+        raise UsageProblem(
+            f"--link {link.address} needs a certificate", hint="name it with --link-tls-cert and --link-tls-key"
+        )
+    return None
 
 
 def _key_hint(settings: Settings) -> str:

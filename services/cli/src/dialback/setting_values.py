@@ -137,6 +137,11 @@ def address(value: object, folder: Path) -> Address:
     return parse_address(text(value, folder))
 
 
+def link_address(value: object, folder: Path) -> Address:
+    """What `address` takes, and `tls://host:port`."""
+    return parse_address(text(value, folder), tls=True)
+
+
 def tcp_address(value: object, folder: Path) -> TcpAddress:
     """`tcp://host:port`."""
     parsed = address(value, folder)
@@ -243,7 +248,10 @@ WORKER_IMAGE = Key("worker_image", image, "dialback/worker-python:0.1.0")
 DEFAULT = Key("default", optional(function_name), None)
 RECEIVER: Key[Address] = Key("receiver", receiver, UnixAddress(None))
 RECEIVER_URL = Key("receiver_url", optional(receiver_url), None)
-LINK: Key[Address] = Key("link", address, UnixAddress(None))
+LINK: Key[Address] = Key("link", link_address, UnixAddress(None))
+LINK_TLS_CERT = Key("link_tls_cert", optional(path), None)
+LINK_TLS_KEY = Key("link_tls_key", optional(path), None)
+LINK_TLS_CA = Key("link_tls_ca", optional(path), None)
 LINK_KEY_FILE = Key("link_key_file", optional(path), None)
 TRUSTED_PROXIES: Key[tuple[Network, ...]] = Key("trusted_proxies", networks, ())
 QUEUE_LIMIT = Key("queue_limit", integer(1, 1_000_000), 1000)
@@ -281,7 +289,18 @@ KNOWN = tuple(
             RECEIVER,
             RECEIVER_URL,
         ),
-        *(LINK, LINK_KEY_FILE, TRUSTED_PROXIES, QUEUE_LIMIT, QUEUE_TIMEOUT, IN_FLIGHT, WINDOW_BUDGET),
+        *(
+            LINK,
+            LINK_TLS_CERT,
+            LINK_TLS_KEY,
+            LINK_TLS_CA,
+            LINK_KEY_FILE,
+            TRUSTED_PROXIES,
+            QUEUE_LIMIT,
+            QUEUE_TIMEOUT,
+            IN_FLIGHT,
+            WINDOW_BUDGET,
+        ),
         *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, LOG_FORMAT, METRICS),
         *(SLOW_CLIENT, LATENCY, DROP_AFTER, BUFFERING_PROXY),
         *(KEEP_DEPLOYMENTS, BUILD_TIMEOUT, BUILD_LIMIT),

@@ -53,10 +53,17 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The connection between edge and invoker. `key_file` None: `link.key` in the data folder (TCP only)."""
+    """The connection between edge and invoker. `key_file` None: `link.key` in the data folder (TCP only).
+
+    With TLS the invoker shows `tls_cert`, whose private key is `tls_key`; the edge trusts `tls_ca` alone, or, with
+    None, whom the system trusts.
+    """
 
     address: Address
     key_file: Path | None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ def resolve(
         edge=edge_settings(say.file, host, port, say.get(values.SHARE_PORT), say.get(values.TRUSTED_PROXIES)),
         receiver=say.get(values.RECEIVER),
         receiver_url=_receiver_url(say),
-        link=Link(say.get(values.LINK), say.get(values.LINK_KEY_FILE)),
+        link=_link(say),
         queue=Queue(say.get(values.QUEUE_LIMIT), say.get(values.QUEUE_TIMEOUT)),
         in_flight=say.get(values.IN_FLIGHT),
         window_budget=say.get(values.WINDOW_BUDGET),
@@ -154,6 +161,24 @@ def resolve(
             buffering_proxy=say.get(values.BUFFERING_PROXY),
         ),
     )
+
+
+def _link(say: Sources) -> Link:
+    link = Link(
+        say.get(values.LINK),
+        say.get(values.LINK_KEY_FILE),
+        say.get(values.LINK_TLS_CERT),
+        say.get(values.LINK_TLS_KEY),
+        say.get(values.LINK_TLS_CA),
+    )
+    encrypted = isinstance(link.address, TcpAddress) and link.address.tls
+    keys = {values.LINK_TLS_CERT: link.tls_cert, values.LINK_TLS_KEY: link.tls_key, values.LINK_TLS_CA: link.tls_ca}
+    said = next((key for key, value in keys.items() if value is not None), None)
+    if said is not None and not encrypted:
+        raise UsageProblem(f"{said.name} is set, but the link has no TLS", hint="write --link tls://HOST:PORT")
+    if (link.tls_cert is None) != (link.tls_key is None):
+        raise UsageProblem("a certificate needs its private key: set both link_tls_cert and link_tls_key")
+    return link
 
 
 def _receiver_url(say: Sources) -> str | None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import ssl
 import stat
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dialback_wire.stream import Stream
 
 from .errors import SettingsError, UpstreamUnavailable
 from .link_connection import LinkConnection
+from .link_tls import client_context, explained
 from .settings import LinkSettings
 
 _log = logging.getLogger("dialback.edge.link")
@@ -25,6 +27,7 @@ class LinkClient:
     def __init__(self, settings: LinkSettings) -> None:
         self._settings = settings
         self._key: bytes | None = None
+        self._tls: ssl.SSLContext | None = None
         self._current: LinkConnection | None = None
         self._retired: set[LinkConnection] = set()
         self._linked = asyncio.Event()
@@ -52,9 +55,11 @@ class LinkClient:
         raise UpstreamUnavailable("The platform is not connected to its invoker.")
 
     async def start(self) -> None:
-        """Begin to dial, and wait a bounded time for the first link. Raises SettingsError for an unusable key file."""
+        """Begin to dial, and wait a bounded time for the first link. Raises SettingsError for an unusable file."""
         if self._settings.key_file is not None:
             self._key = read_key(self._settings.key_file)
+        if self._settings.tls:
+            self._tls = client_context(self._settings.tls_authority)
         self._task = asyncio.get_running_loop().create_task(self._keep_linked())
         if self._settings.first_wait:
             try:
@@ -110,6 +115,8 @@ class LinkClient:
     def _reason(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._settings.connect_timeout:g} s"
+        if isinstance(error, ssl.SSLError) or (self._tls is not None and isinstance(error, ConnectionResetError)):
+            return explained(error)
         return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
     async def _dial(self) -> LinkConnection:
@@ -122,7 +129,7 @@ class LinkClient:
                 if settings.path is not None:
                     await loop.create_unix_connection(lambda: link, str(settings.path))
                 elif settings.host is not None and settings.port is not None:
-                    await loop.create_connection(lambda: link, settings.host, settings.port)
+                    await loop.create_connection(lambda: link, settings.host, settings.port, ssl=self._tls)
                 await link.settled.wait()
             except BaseException:
                 link.close("dialling was given up")

@@ -76,6 +76,10 @@ class LinkSettings(Frozen):
     port: int | None = Field(default=None, ge=1, le=65535)
     key_file: Path | None = None
     """A file, readable by its owner alone, with the key that both ends prove to know."""
+    tls: bool = False
+    """TCP only: encrypted, and the invoker's certificate must be one for `host`."""
+    tls_authority: Path | None = None
+    """A file with the only certificates that are trusted; None: those that the system trusts."""
     first_wait: NonNegativeFloat = 1.0
     """Seconds that the start waits for the first link; after that the edge serves 503 until there is one."""
     connect_timeout: PositiveFloat = 5.0
@@ -96,6 +100,10 @@ class LinkSettings(Frozen):
         half = (self.host is None) != (self.port is None)
         if half or tcp == (self.path is not None):
             raise ValueError("a link needs either `path` (a Unix socket) or both `host` and `port`")
+        if self.tls and not tcp:
+            raise ValueError("TLS is for a link over TCP")
+        if self.tls_authority is not None and not self.tls:
+            raise ValueError("`tls_authority` is for a link with `tls`")
         if tcp and self.key_file is None:
             raise ValueError("a link over TCP needs a `key_file`: whoever can reach the port could speak otherwise")
         if self.backoff_min > self.backoff_max:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -44,10 +45,13 @@ class LinkServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: _Link(self), path)
 
-    async def listen_tcp(self, host: str, port: int) -> tuple[str, int]:
-        """Listen on TCP; returns the address. Raises OSError."""
+    async def listen_tcp(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
+        """Listen on TCP, with TLS if there is a context for it; returns the address. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Link(self), host, port)
+        patience = GREETING_SECONDS if tls is not None else None
+        self._server = await loop.create_server(
+            lambda: _Link(self), host, port, ssl=tls, ssl_handshake_timeout=patience
+        )
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
 

@@ -35,6 +35,7 @@ from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.launchers.spares import Spares
 from dialback_invoker.launching import Launchers
 from dialback_invoker.link_server import LinkServer
+from dialback_invoker.link_tls import server_context
 from dialback_invoker.lock import DataFolderLock
 from dialback_invoker.logs import LogBook
 from dialback_invoker.metrics.exposition import Exposition
@@ -256,7 +257,8 @@ class InvokerService:
     async def _open_link(self) -> None:
         wanted = self.settings.link
         if isinstance(wanted, TcpAddress):
-            await _bind(self.link.listen_tcp(wanted.host, wanted.port), wanted, "--link")
+            tls = server_context(self.settings.link_tls) if self.settings.link_tls is not None else None
+            await _bind(self.link.listen_tcp(wanted.host, wanted.port, tls), wanted, "--link")
         else:
             path = str(wanted or self.run.link_socket)
             try:

@@ -21,6 +21,13 @@ class TcpAddress(Frozen):
     port: int = Field(ge=0, le=65535)
 
 
+class LinkTls(Frozen):
+    """What the invoker shows to edges: PEM files, the certificate with those that signed it, and its private key."""
+
+    certificate: Path
+    key: Path
+
+
 class InvokerSettings(Frozen):
     """The whole invoker."""
 
@@ -46,6 +53,8 @@ class InvokerSettings(Frozen):
     """What workers dial, when that differs from where the receiver listens: `ws://host:port`."""
     link: TcpAddress | Path | None = None
     """Where edges connect; None: a Unix socket in the run folder."""
+    link_tls: LinkTls | None = None
+    """Encrypt the link; with a `link` that is TCP."""
     link_key_file: Path | None = None
     """None: `link.key` in the data folder, made when it is missing."""
     queue: PositiveInt = 1000

@@ -21,6 +21,8 @@ from dialback_invoker.recorded_request import body_of
 from dialback_invoker.store.port import Trace
 from dialback_wire.ids import is_id
 
+_LOOKED_AT = 200
+"""Invocations among which the last one is looked for that can be replayed."""
 _DIFFER = ("status", "verdict", "first_byte_ms", "total_ms", "bytes_out", "chunks")
 
 
@@ -59,10 +61,18 @@ async def _recorded(services: Services, invocation: str) -> Trace:
     if invocation != "last" and services.platform.live_invocation(invocation) is not None:
         raise Conflict("this invocation still runs; it can be replayed once it is over", code="still_running")
     await services.recorder.flush()
-    trace = await services.store.invocation(invocation) if invocation == "last" or is_id(invocation) else None
+    wanted = await _last(services) if invocation == "last" else invocation
+    trace = await services.store.invocation(wanted) if wanted == "last" or is_id(wanted) else None
     if trace is None:
         raise NotFound(f"there is no invocation {invocation[:64]!r}", code="invocation_not_found")
     return trace
+
+
+async def _last(services: Services) -> str:
+    """The last invocation of a function that is still there: what a check's probe was asked cannot be asked again."""
+    recent = await services.store.invocations(limit=_LOOKED_AT)
+    there = {deployment.function for deployment in services.registry.all()}
+    return next((str(each["id"]) for each in recent if each["function"] in there), "last")
 
 
 def again(trace: Trace, headers: dict[str, str]) -> Outgoing:

@@ -15,6 +15,8 @@ _NOISE = re.compile(r"Using (CPython|Python) .*|Creating virtual environment .*|
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 _SECRET_PARAMETER = re.compile(r"(?i)([?&](?:[\w.-]*(?:token|key|secret|password|signature)[\w.-]*)=)[^&\s\"'`]+")
 _PLACE = re.compile(r"`(?P<file>[\w.-]+)` at position (?P<position>\d+)|: (?P<named>[\w.-]+):(?P<line>\d+):\d+$", re.M)
+_ASKED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<versions>([=<>!~]=?=?\s*[^\s;#,]+)?)")
+"""A requirement, as a line of a requirements.txt begins."""
 
 
 def is_noise(line: str) -> bool:
@@ -53,11 +55,13 @@ def _place(text: str, staging: Path, file: str) -> tuple[int | None, str | None]
     """
     found = _PLACE.search(text)
     try:
-        read = (staging / file).read_text() if found is not None else ""
-        written = (staging / "source" / file).read_text("utf-8-sig").splitlines() if found is not None else []
+        written = (staging / "source" / file).read_text("utf-8-sig").splitlines()
+        if found is None:
+            return _named(text, written) if file.endswith(".txt") else (None, None)
+        read = (staging / file).read_text()
     except (OSError, UnicodeDecodeError):
         return None, None
-    if found is None or (found["file"] or found["named"]) != file:
+    if (found["file"] or found["named"]) != file:
         return None, None
     number = read.count("\n", 0, int(found["position"])) if found["position"] else int(found["line"]) - 1
     lines = read.splitlines()
@@ -66,3 +70,19 @@ def _place(text: str, staging: Path, file: str) -> tuple[int | None, str | None]
         if meant and line.strip().startswith(meant):
             return count, line.strip()[:200]
     return None, None
+
+
+def _named(text: str, written: list[str]) -> tuple[int | None, str | None]:
+    """The first line that asks for what the resolver speaks of: with these very versions, else with others."""
+    said = "".join(text.split())
+    by_name: tuple[int | None, str | None] = (None, None)
+    for number, line in enumerate(written, start=1):
+        asked = _ASKED.match(line.strip())
+        if asked is None:
+            continue
+        name = re.sub(r"[-_.]+", "-", asked["name"]).lower()
+        if asked["versions"] and name + "".join(asked["versions"].split()) in said:
+            return number, line.strip()[:200]
+        if by_name[0] is None and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text) is not None:
+            by_name = number, line.strip()[:200]
+    return by_name

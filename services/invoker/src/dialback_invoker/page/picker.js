@@ -29,6 +29,7 @@ export class Picker {
     });
     this.fields.method.addEventListener("change", () => this.#describe());
     this.fields.path.addEventListener("input", () => this.#describe());
+    this.fields.body.addEventListener("input", () => this.#describe());
     this.fields.function.addEventListener("change", () => {
       localStorage.setItem(LAST, this.picked);
       this.#suggest();
@@ -101,7 +102,10 @@ export class Picker {
     const url = (chosen.urls?.[0] ?? "").replace(/\/$/, "");
     say(byId("kind"), [chosen.kind, chosen.entry].filter(Boolean).join(", "));
     const method = this.fields.method.value;
-    say(byId("curl"), `curl -N ${method === "GET" ? "" : `-X ${method} `}${shellQuoted(`${url}/${path}`)}`);
+    const body = bodiless ? "" : this.fields.body.value;
+    const words = ["curl -N", method !== "GET" && `-X ${method}`, shellQuoted(`${url}/${path}`)];
+    if (body) words.push(isJson(body) && "-H 'content-type: application/json'", `--data-raw ${shellQuoted(body)}`);
+    say(byId("curl"), words.filter(Boolean).join(" "));
   }
 
   #remembered() {
