@@ -16,7 +16,7 @@ import pytest
 from ..platform import eventually
 from .composed import ROOT, UP_SECONDS, Composed
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(UP_SECONDS + 400)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(3 * UP_SECONDS + 400)]
 
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/README.md"))
 QUICK = [folder for folder in EXAMPLES if not (folder / "requirements.txt").exists()]
@@ -32,7 +32,7 @@ def examples(platform: Composed, folders: list[Path]) -> set[str]:
         found = {str(function["name"]) for function in functions}
         return found if len(found) >= len(folders) else None
 
-    return eventually(names, UP_SECONDS, f"not every example was deployed: {platform.logs('invoker')[-3000:]}")
+    return eventually(names, 3 * UP_SECONDS, f"not every example was deployed: {platform.logs('invoker')[-3000:]}")
 
 
 def test_it_starts_with_the_examples_and_the_log_leads_to_the_page(platform: Composed) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from dialback_invoker.errors import PlatformFailure
+from dialback_invoker.read_pipe import read_pipe
 
 OnLine = Callable[[str], None]
 
@@ -161,10 +162,7 @@ async def _heard(heard: OnLine) -> AsyncIterator[tuple[int, asyncio.Task[None]]]
     """
     read_end, write_end = os.pipe()
     reader = asyncio.StreamReader()
-    file = os.fdopen(read_end, "rb", 0)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), file
-    )
+    transport = await read_pipe(lambda: asyncio.StreamReaderProtocol(reader), read_end)
 
     async def read() -> None:
         async for line in _lines(reader):

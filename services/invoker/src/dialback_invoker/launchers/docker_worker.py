@@ -7,7 +7,6 @@ worker that dies with its engine is noticed as any other.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import struct
@@ -20,6 +19,7 @@ from dialback_invoker.launchers.base import Exit, WorkerControl, WorkerSpec, why
 from dialback_invoker.launchers.docker_engine import ContainerState, Engine, EngineFailed
 from dialback_invoker.launchers.docker_launch import Started
 from dialback_invoker.launchers.output import Output, PipeReader
+from dialback_invoker.read_pipe import read_pipe
 
 END_SECONDS = 2.0
 """How long the engine may take to say how a container ended."""
@@ -187,9 +187,7 @@ class ContainerWorker:
     async def _connect(self, outputs: Mapping[str, int]) -> None:
         """Reads the worker's pipes from now on."""
         for name, handle in outputs.items():
-            pipe = os.fdopen(handle, "rb", 0)
-            transport, _ = await self._loop.connect_read_pipe(partial(self._readers.__getitem__, name), pipe)
-            self._transports.append(transport)
+            self._transports.append(await read_pipe(partial(self._readers.__getitem__, name), handle))
 
 
 def peer(connection: socket.socket) -> int:

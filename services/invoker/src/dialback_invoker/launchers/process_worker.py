@@ -20,6 +20,7 @@ from dialback_invoker.launchers.base import Exit, WorkerControl, WorkerSpec, why
 from dialback_invoker.launchers.memory import MemoryWatch, Watched
 from dialback_invoker.launchers.output import Output, PipeReader
 from dialback_invoker.launchers.spawn import Spawned
+from dialback_invoker.read_pipe import read_pipe
 
 LAST_WORDS = 0.03
 """Seconds to read on what a dead worker's pipes still hold; they end at once unless a process outside the group
@@ -200,6 +201,4 @@ class ProcessWorker:
     async def _connect(self) -> None:
         """Reads the worker's pipes from now on."""
         for name, handle in self._spawned.outputs.items():
-            pipe = os.fdopen(handle, "rb", 0)
-            transport, _ = await self._loop.connect_read_pipe(partial(self._readers.__getitem__, name), pipe)
-            self._transports.append(transport)
+            self._transports.append(await read_pipe(partial(self._readers.__getitem__, name), handle))
