@@ -7,19 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from command import COMMAND, Process, Run
 from fake_platform import TOKEN, FakePlatform
 
 from dialback.main import app
-
-COMMAND = Path(sys.executable).with_name("dialback")
 
 
 @pytest.fixture
@@ -56,26 +54,16 @@ def reachable(platform: FakePlatform, monkeypatch: pytest.MonkeyPatch) -> FakePl
     return platform
 
 
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run() -> Run:
     """The command in this process; stdout and stderr apart."""
 
-    def invoke(*arguments: str) -> Result:
+    def invoke(*arguments: str) -> Any:
         result = CliRunner().invoke(app, list(arguments))
         assert "Traceback" not in result.output
         return result
 
     return invoke
-
-
-@dataclass
-class Process:
-    code: int
-    stdout: bytes
-    stderr: str
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from command import COMMAND, Process, Run
 from fake_platform import FakePlatform
-
-from conftest import COMMAND, Process, Run
 
 VALUE = "sk-live-7f3a9c51"
 

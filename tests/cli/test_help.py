@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import typer.main
+from command import COMMAND, Run
 from fake_platform import FakePlatform
 
-from conftest import COMMAND, Run
 from dialback.help_texts import EXAMPLES
 from dialback.main import app
 

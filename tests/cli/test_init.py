@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from command import COMMAND, Run
 
-from conftest import COMMAND, Run
 from dialback.beginning import FOLDER, ORDER, template, templates, write
 
 

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command import COMMAND, Process, Run
 from fake_platform import ID, FakePlatform, fault
-
-from conftest import COMMAND, Process, Run
 
 Spawn = Callable[..., Process]
 Start = Callable[..., "subprocess.Popen[bytes]"]

@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command import Run
 from fake_platform import FUNCTION, TOKEN, FakePlatform, fault
 from rich.console import Console
 
-from conftest import Run
 from dialback.control_models import Function
 from dialback.errors import StartProblem
 from dialback.ready import Ready, addresses, ready_event, ready_view

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import COMMAND, Run
 from fake_platform import FakePlatform
 
-from conftest import COMMAND, Run
 from dialback import main as command
 from dialback.errors import CliError, OutputClosed
 from dialback.exchange import Incoming

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import uvicorn
+from command import Process
 
-from conftest import Process
 from dialback.checking.probe import FOLDER
 from dialback.simulators.conditions import Conditions
 from dialback.simulators.proxy import Simulator
