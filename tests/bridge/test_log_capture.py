@@ -255,7 +255,7 @@ def logged(program: str, **environment: str) -> list[tuple[str, str, str]]:
     reading, writing = os.pipe()
     with os.fdopen(reading) as reader:
         command = [sys.executable, "-c", begin + program, str(writing)]
-        subprocess.run(command, pass_fds=[writing], timeout=30, check=True, env={**os.environ, **environment})
+        subprocess.run(command, pass_fds=[writing], timeout=120, check=True, env={**os.environ, **environment})
         os.close(writing)
         records = [json.loads(line) for line in reader]
     return [(record["stream"], record["level"], record["line"]) for record in records]

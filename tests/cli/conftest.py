@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -58,7 +58,7 @@ def reachable(platform: FakePlatform, monkeypatch: pytest.MonkeyPatch) -> FakePl
 def run() -> Run:
     """The command in this process; stdout and stderr apart."""
 
-    def invoke(*arguments: str) -> Any:
+    def invoke(*arguments: str) -> Result:
         result = CliRunner().invoke(app, list(arguments))
         assert "Traceback" not in result.output
         return result
@@ -75,7 +75,7 @@ def spawn() -> Callable[..., Process]:
             [COMMAND, *arguments],
             input=stdin,
             capture_output=True,
-            timeout=30,
+            timeout=120,
             env={**os.environ, **variables},
             check=False,
         )

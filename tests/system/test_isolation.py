@@ -68,7 +68,7 @@ def test_nine_finish_byte_exact_while_one_client_leaves(shared: Platform, tag: s
 
 def test_nine_finish_byte_exact_while_one_runs_into_a_time_out(make: Callable[..., Platform], tag: str) -> None:
     platform = make()
-    platform.deploy_probe(timeouts={"head": 0.5})
+    platform.deploy_probe(timeouts={"head": 2.0})
 
     def times_out() -> None:
         assert platform.get(f"/@probe/wait?tag={tag}").status_code == 504

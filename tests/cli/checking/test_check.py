@@ -65,7 +65,7 @@ class Servers:
         for undo in reversed(self._undo):
             self.run(undo())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.join(30)
         self.loop.close()
 
 

@@ -19,7 +19,7 @@ from dialback.dev.options import DevOptions, dev_settings
 from dialback.dev.session import DevSession
 from dialback.settings import resolve
 
-BOUND = 20.0
+BOUND = 30.0
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], object]]:

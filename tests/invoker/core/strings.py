@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BOUND = 20.0
+BOUND = 30.0
 
 
 @dataclass(frozen=True)
