@@ -27,7 +27,10 @@ def work(number):
     answer = 40 + number
     breakpoint()
     return answer
-threads = [threading.Thread(target=lambda n=n: print(work(n), flush=True)) for n in range(int(sys.argv[3]))]
+def run(number):
+    sys.stdout.write(f"{work(number)}\\n")  # in one piece: print writes the end of a line apart
+    sys.stdout.flush()
+threads = [threading.Thread(target=run, args=[number]) for number in range(int(sys.argv[3]))]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
@@ -42,7 +45,7 @@ class Terminal:
         self._theirs = theirs
         self.text = ""
 
-    def until(self, words: str, seconds: float = 20) -> str:
+    def until(self, words: str, seconds: float = 30) -> str:
         end = time.monotonic() + seconds
         while words not in self.text:
             readable, _, _ = select.select([self.ours], [], [], max(0, end - time.monotonic()))

@@ -39,7 +39,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 START_SECONDS = 30.0
-ANSWER_SECONDS = 15.0
+ANSWER_SECONDS = 30.0
 
 
 def find() -> str | None:

@@ -38,7 +38,7 @@ def by_path(platform: Platform) -> str:
     return platform.url + "/@{name}"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_their_own_tests_pass_through_the_platform(examples: Platform) -> None:
     environ = {**os.environ, "DIALBACK_EXAMPLES_URL": by_path(examples)}
     done = subprocess.run(
