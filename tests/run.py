@@ -28,8 +28,8 @@ LEAST = {
 
 NEEDS_AN_ENGINE = ("/launchers/docker", "/deploy/inspect_container.py")
 
-PAGE = "tests/system/test_page.py"
-"""The page in Chromium on a whole platform."""
+WORKERS = "3"
+"""Processes of pytest at a time: one more than the cores of a small machine, for most tests wait most of their time."""
 
 
 def main(arguments: list[str]) -> int:
@@ -40,17 +40,23 @@ def main(arguments: list[str]) -> int:
     engine = engine_answers()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COVERAGE_FILE"] = str(Path(folder) / "coverage")
-        run.phase("unit", ["-n", "2", "-m", "not system and not browser"], measured=True)
+        run.phase("unit", ["-n", WORKERS, "-m", "not system and not browser"], measured=True)
         missed = coverage_missed(measured(Path(folder) / "coverage.json"), () if engine else NEEDS_AN_ENGINE)
         del os.environ["COVERAGE_FILE"]
     # Chromium gives requests up when an interface comes or goes, as with every container that has a network: what it
     # looks at is tested before containers are.
-    run.phase("browser", ["-m", "browser"])
-    run.phase("page", [PAGE])
-    run.phase("system", ["-m", "system and not browser", f"--ignore={PAGE}", "--durations=10"])
+    run.phase("browser", ["-m", "browser", *files_with("browser")])
+    apart = ["-n", WORKERS, "--dist", "loadgroup", "--no-loadscope-reorder"]
+    run.phase("system", [*apart, "-m", "system and not browser", "--durations=10", *files_with("system")])
     if not engine:
         say("NOT TESTED: functions in containers, for no Docker Engine answers (set DOCKER_HOST, or start one)")
     return run.summary([f"coverage: {line}" for line in missed])
+
+
+def files_with(mark: str) -> list[str]:
+    """The files in which a test can have the mark, for collecting all the others takes a quarter of a minute."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(file.relative_to(ROOT)) for file in files if f"mark.{mark}" in file.read_text()]
 
 
 def measured(report: Path) -> dict[str, dict[str, dict[str, dict[str, int]]]]:

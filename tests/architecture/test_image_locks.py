@@ -23,7 +23,7 @@ def locked(name: str) -> set[str]:
 
 def imported() -> set[str]:
     """The distributions that a service's process has loaded before it serves, our own left out."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=True)
     owners = importlib.metadata.packages_distributions()
     names = {owner for module in done.stdout.split() for owner in owners.get(module, ())}
     return {re.sub(r"[-_.]+", "-", name).lower() for name in names if not name.startswith("dialback")}

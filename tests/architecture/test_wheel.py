@@ -15,7 +15,7 @@ import tomllib
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "services/bridge"
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 def run(*command: str | Path) -> None:
@@ -54,7 +54,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def alone(python: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Runs something there, with nothing of this environment around it."""
     return subprocess.run(
-        [python, "-I", *arguments], capture_output=True, text=True, env={}, cwd="/", timeout=60, check=False
+        [python, "-I", *arguments], capture_output=True, text=True, env={}, cwd="/", timeout=120, check=False
     )
 
 

@@ -29,7 +29,7 @@ def load(uvicorn_url: str) -> Callable[..., list[dict[str, object]]]:
     def run(name: str, options: dict[str, object], url: str = uvicorn_url, timeout: float = 20):
         order = json.dumps({"load": name, "url": url, "options": options, "timeout": timeout})
         command = [sys.executable, "-m", "bench.load", order]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
         assert not done.stderr, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -44,7 +44,7 @@ def test_stream_sees_that_chunks_were_joined(load):
         thread = threading.Thread(target=serve)
         thread.start()
         (result,) = load("stream", {"streams": 1, "count": 5, "gap": 0.1}, url=at(server))
-        thread.join(5)
+        thread.join(30)
     assert (result["chunks"], result["separate"], result["separate_share"]) == (5, 1, 0.2)
 
 
@@ -145,7 +145,7 @@ def test_a_broken_answer_is_a_failure(load, answer, error):
         thread = threading.Thread(target=serve)
         thread.start()
         (result,) = load("hello", {"clients": 1, "seconds": 1, "warm": 0}, url=at(server))
-        thread.join(5)
+        thread.join(30)
     assert result["event"] == "failed"
     assert error in result["error"]
 

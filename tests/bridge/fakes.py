@@ -28,7 +28,7 @@ from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
 from dialback_wire.tables import Seat
 
-BOUND = 20.0
+BOUND = 30.0
 SECRET = "a-secret-of-this-worker"
 
 

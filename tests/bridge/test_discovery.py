@@ -223,7 +223,7 @@ def test_built_in_callables_have_no_parameters_to_look_at() -> None:
 
 def inspect(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "dialback_bridge", "inspect", "--dir", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=folder)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=folder)
 
 
 def test_inspect_prints_one_line_of_json_whatever_the_user_prints(folder: Path) -> None:

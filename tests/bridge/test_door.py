@@ -23,7 +23,7 @@ class Platform:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.path))
         self.listener.listen(1)
-        self.listener.settimeout(20)
+        self.listener.settimeout(30)
 
     def serve(self, message: dict[str, Any], configuration: bytes = b"") -> tuple[socket.socket, dict[str, int]]:
         connection, _ = self.listener.accept()
@@ -81,7 +81,7 @@ def test_it_becomes_what_it_is_told_with_that_environment_and_nothing_of_its_own
     assert environment["PATH"].startswith(str(Path(sys.executable).parent))
     assert environment["AWS_EXECUTION_ENV"].startswith("AWS_Lambda_python3.")
     assert "SECRET_OF_THE_CONTAINER" not in environment
-    assert worker.wait(20) == 0
+    assert worker.wait(30) == 0
     assert connection.recv(1) == b"", "its end is the worker's end"
     connection.close()
 

@@ -1,15 +1,17 @@
 """The runtime API's client, and the HTTP under it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from dialback_bridge import runtime_client
 from dialback_bridge.entry import Kind
 from dialback_bridge.http_connection import MAX_HEAD, HttpGone
-from dialback_bridge.http_pool import HttpPool, connect_tcp
+from dialback_bridge.http_pool import HttpPool, connect_tcp, connect_unix
 from dialback_bridge.runtime_client import Failure, PlatformGone
 from dialback_bridge.worker import MAX_POLLS
 
@@ -351,3 +353,20 @@ async def test_a_wrong_secret_is_the_end(bench: Platform) -> None:
     with pytest.raises(PlatformGone, match="403"):
         await client.next()
     assert bench.runtime.unauthorized == 1
+
+
+async def test_a_runtime_api_that_has_not_accepted_yet_is_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "full.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+        listener.setblocking(False)
+        connecting = [asyncio.create_task(connect_unix(str(path))) for _ in range(5)]
+        _, waiting = await asyncio.wait(connecting, timeout=0.1)
+        assert waiting, "more than the listener's queue holds"
+        loop = asyncio.get_running_loop()
+        accepted = [(await asyncio.wait_for(loop.sock_accept(listener), BOUND))[0] for _ in range(5)]
+        for connection in await asyncio.wait_for(asyncio.gather(*connecting), BOUND):
+            connection.close()
+        for each in accepted:
+            each.close()

@@ -228,13 +228,13 @@ import dialback_bridge.worker, dialback_bridge.__main__, dialback_bridge.inspect
 tops = {name.split(".")[0] for name in set(sys.modules) - before}
 print(sorted(tops - sys.stdlib_module_names))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert result.stdout.strip() == "['dialback_bridge', 'dialback_wire', 'websockets']"
 
 
 def test_inspecting_brings_neither_asyncio_nor_websockets() -> None:
     code = "import sys, dialback_bridge.inspection\nprint([m for m in ('asyncio', 'websockets') if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert result.stdout.strip() == "[]"
 
 

@@ -39,7 +39,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 START_SECONDS = 30.0
-ANSWER_SECONDS = 15.0
+ANSWER_SECONDS = 30.0
 
 
 def find() -> str | None:
@@ -69,7 +69,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     """Ask the browser to end, then end what is left of its process group."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(5)
+        process.wait(30)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 CUT = "net::ERR_NETWORK_CHANGED"
 """Chromium cuts what it loads, even from the loopback, when a network comes or goes; containers bring theirs."""
 

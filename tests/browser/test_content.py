@@ -154,7 +154,7 @@ async def test_stop_ends_both_runs(page: Page, fake: Fake, fake_control: Control
     await page.click("#run")
     await page.until("document.querySelector('#lane-callback').dataset.state === 'stopped'")
     await page.until("document.querySelector('#lane-buffered').dataset.state === 'stopped'")
-    await asyncio.wait_for(fake.stopped.wait(), 10)
+    await asyncio.wait_for(fake.stopped.wait(), 30)
 
 
 async def test_a_body_is_sent_with_the_methods_that_have_one(page: Page, fake: Fake, fake_control: Control) -> None:

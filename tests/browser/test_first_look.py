@@ -61,7 +61,7 @@ async def test_a_lane_that_waits_for_long_says_why(page: Page, fake: Fake, fake_
     await opened(page, fake_control)
     await page.choose("#function", "words")
     await page.click("#run")
-    await page.until("!document.querySelector('#lane-buffered .why').hidden", seconds=10)
+    await page.until("!document.querySelector('#lane-buffered .why').hidden")
     assert "nothing arrives before the function has ended" in await page.text("#lane-buffered .why")
     assert "has not sent its first byte" in await page.text("#lane-callback .why")
     await page.click("#run")

@@ -49,7 +49,7 @@ class Collector:
 
     async def until(self, enough: Callable[[list[Span]], Any]) -> Any:
         """What is found among the spans that have come, once it is there."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not (found := enough(self.spans)):
                 self._came.clear()
                 await self._came.wait()

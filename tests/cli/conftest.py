@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,10 @@ from typer.testing import CliRunner, Result
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from command import COMMAND, Process, Run
 from fake_platform import TOKEN, FakePlatform
 
 from dialback.main import app
-
-COMMAND = Path(sys.executable).with_name("dialback")
 
 
 @pytest.fixture
@@ -56,9 +54,6 @@ def reachable(platform: FakePlatform, monkeypatch: pytest.MonkeyPatch) -> FakePl
     return platform
 
 
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run() -> Run:
     """The command in this process; stdout and stderr apart."""
@@ -71,13 +66,6 @@ def run() -> Run:
     return invoke
 
 
-@dataclass
-class Process:
-    code: int
-    stdout: bytes
-    stderr: str
-
-
 @pytest.fixture
 def spawn() -> Callable[..., Process]:
     """The command as a process, to its end."""
@@ -87,7 +75,7 @@ def spawn() -> Callable[..., Process]:
             [COMMAND, *arguments],
             input=stdin,
             capture_output=True,
-            timeout=30,
+            timeout=120,
             env={**os.environ, **variables},
             check=False,
         )

@@ -166,13 +166,13 @@ class FakePlatform:
 
         self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
-        assert started.wait(10)
+        assert started.wait(30)
         assert self.public_url
 
     def stop(self) -> None:
         self.gate.set()
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(30)
         self._loop.close()
 
     # the control API

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from command import Run
 from fake_platform import FUNCTION, ID, FakePlatform, fault
 
-from conftest import Run
 from dialback.whereabouts import Running
 
 

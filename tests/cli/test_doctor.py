@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from command import Run
 
-from conftest import Run
 from dialback.doctor import machine, setup
 from dialback.doctor.findings import Finding, Grade
 from dialback.doctor.view import findings_json, findings_lines

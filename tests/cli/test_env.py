@@ -7,9 +7,8 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from command import COMMAND, Process, Run
 from fake_platform import FakePlatform
-
-from conftest import COMMAND, Process, Run
 
 VALUE = "sk-live-7f3a9c51"
 
@@ -62,7 +61,7 @@ def test_on_a_terminal_a_value_is_asked_for_and_not_shown(reachable: FakePlatfor
     except OSError:
         pass  # the other end is closed
     os.close(terminal)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     assert VALUE.encode() not in said
     assert reachable.changes[0]["put"] == {"KEY": secret(VALUE)}
 

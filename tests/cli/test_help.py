@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import typer.main
+from command import COMMAND, Run
 from fake_platform import FakePlatform
 
-from conftest import COMMAND, Run
 from dialback.help_texts import EXAMPLES
 from dialback.main import app
 
@@ -70,7 +70,7 @@ def test_groups_say_what_they_are_for() -> None:
 
 def complete(shell: str, words: str, **variables: str) -> str:
     environ = {**os.environ, "_DIALBACK_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": words, **variables}
-    done = subprocess.run([COMMAND], env=environ, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([COMMAND], env=environ, capture_output=True, text=True, timeout=120, check=False)
     return done.stdout
 
 
@@ -108,6 +108,6 @@ SCRIPTS = {
 def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
     environ = {**os.environ, "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
     done = subprocess.run(
-        [shell, "-c", SCRIPTS[shell]], env=environ, capture_output=True, text=True, timeout=40, check=False
+        [shell, "-c", SCRIPTS[shell]], env=environ, capture_output=True, text=True, timeout=120, check=False
     )
     assert "doctor" in done.stdout, done.stderr

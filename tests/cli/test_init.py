@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from command import COMMAND, Run
 
-from conftest import COMMAND, Run
 from dialback.beginning import FOLDER, ORDER, template, templates, write
 
 
@@ -85,6 +85,6 @@ def test_on_a_terminal_one_is_chosen(tmp_path: Path) -> None:
     except OSError:
         pass  # the other end is closed
     os.close(terminal)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     assert b"'99' is none of them" in said
     assert (tmp_path / "new/app.py").read_bytes() == (FOLDER / "sse/app.py").read_bytes()

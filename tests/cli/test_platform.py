@@ -24,7 +24,7 @@ from dialback.platform import run_edge, run_invoker, run_platform
 from dialback.ready import Ready
 from dialback.settings import Settings, resolve
 
-BOUND = 20.0
+BOUND = 30.0
 SLOW = b"""
 import asyncio
 async def app(scope, receive, send):

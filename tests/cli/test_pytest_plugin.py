@@ -85,7 +85,7 @@ def test_the_fixtures_give_a_platform_and_leave_nothing_behind(tmp_path: Path) -
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert "3 passed" in done.stdout, done.stdout + done.stderr
@@ -125,7 +125,7 @@ def test_a_platform_ends_with_the_process_that_started_it(tmp_path: Path) -> Non
     pid, root = parent.stdout.readline().decode().split()
     watched = os.pidfd_open(int(pid))
     parent.send_signal(signal.SIGKILL)
-    parent.wait(10)
+    parent.wait(30)
     poll = select.poll()
     poll.register(watched, select.POLLIN)
     assert poll.poll(15_000), "the platform is gone, too"

@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command import Run
 from fake_platform import FUNCTION, TOKEN, FakePlatform, fault
 from rich.console import Console
 
-from conftest import Run
 from dialback.control_models import Function
 from dialback.errors import StartProblem
 from dialback.ready import Ready, addresses, ready_event, ready_view
@@ -247,7 +247,7 @@ main()
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["event"] == "ready"
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=120)
     assert (process.returncode, stdout, stderr) == (7, b"", b"")
     assert not (environment / "platform.json").exists()
 
@@ -316,7 +316,7 @@ def test_help_loads_nothing_heavy() -> None:
     program = (
         "import dialback.main, sys; print([m for m in ('httpx', 'pydantic', 'h11', 'uvloop') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=True)
     assert done.stdout == b"[]\n"
 
 

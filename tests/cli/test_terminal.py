@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import COMMAND, Run
 from fake_platform import FakePlatform
 
-from conftest import COMMAND, Run
 from dialback import main as command
 from dialback.errors import CliError, OutputClosed
 from dialback.exchange import Incoming, Piece
@@ -94,7 +94,7 @@ def test_a_deploy_that_takes_long_shows_that_it_goes_on(reachable: FakePlatform)
     while b"starting work" not in seen:
         seen += os.read(master, 4096)
     reachable.gate.set()
-    stdout, _ = process.communicate(timeout=20)
+    stdout, _ = process.communicate(timeout=120)
     os.close(master)
     assert process.returncode == 0
     assert b"work is live" in stdout

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from command import Run
 from fake_platform import FUNCTION, ROLLED_BACK, FakePlatform, fault
 from rich.console import Console
 from rich.progress import Progress
 
-from conftest import Run
 from dialback.deploying import Installation
 from dialback.terminal import PROGRESS_AFTER
 

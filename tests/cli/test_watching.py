@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from command import Run
 from fake_platform import ID, SECRET, TRACE, FakePlatform, fault
 
-from conftest import Run
 from dialback.control_models import Bin, Trace
 from dialback.function_view import STATES
 from dialback.gap_view import block_bar, gaps_of, histogram_lines

@@ -5,9 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from command import Run
 from fake_platform import TOKEN, FakePlatform
 
-from conftest import Run
 from dialback.errors import Unreachable, UsageProblem
 from dialback.settings import resolve
 from dialback.whereabouts import Running, Whereabouts, locate, read_running, remove_running, write_running

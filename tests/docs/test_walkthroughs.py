@@ -51,7 +51,7 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.mark.parametrize("document", PLAYED)
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_what_a_document_shows_is_what_happens(platform: Platform, document: str, tmp_path: Path) -> None:
     player = Player(platform, tmp_path)
     blocks = BLOCK.findall((ROOT / document).read_text())
@@ -99,7 +99,7 @@ class Player:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         self.folder = Path(where.read_text().strip())

@@ -18,7 +18,7 @@ from dialback_wire.sink import BaseSink, StreamSink
 from dialback_wire.stream import Stream
 from dialback_wire.tables import Seat
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 class Changes:

@@ -50,12 +50,12 @@ async def test_content_length_zero_is_no_body(front: Front) -> None:
 
 
 async def test_100_continue_is_sent_when_the_upstream_wants_the_body(front: Front) -> None:
-    front.timeouts["body"] = 0.05
+    front.timeouts["body"] = 0.3
     client = await front.client(get("/", "Expect: 100-Continue", "Content-Length: 3", method="POST"))
     call = await front.invoker.call()
     assert call.header(b"expect") is None
-    # The body's clock does not run while the client waits: eight ticks of it would be enough for a 408.
-    await asyncio.sleep(0.1)
+    # The body's clock does not run while the client waits: that would be long enough for a 408.
+    await asyncio.sleep(0.5)
     call.stream.invite()
     assert await client.exactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
     call.stream.invite()
@@ -153,12 +153,12 @@ async def test_a_body_that_stops_after_the_head_is_a_truncation(front: Front) ->
 
 
 async def test_a_body_with_enough_progress_is_not_slow(front: Front) -> None:
-    front.timeouts |= {"body": 0.1, "body_bytes": 2}
+    front.timeouts |= {"body": 0.5, "body_bytes": 2}
     client = await front.client(get("/", "Content-Length: 40", method="POST"))
     call = await front.invoker.call()
     for _ in range(20):
         await client.send(b"xy")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     await call.until(lambda: call.body_end)
     call.answer(b"ok")
     assert (await client.answer()).body == b"ok"

@@ -108,7 +108,7 @@ async def test_a_slow_head_is_408(front: Front) -> None:
 
 
 async def test_an_idle_connection_is_closed_without_a_word(front: Front) -> None:
-    front.timeouts["idle"] = 0.05
+    front.timeouts["idle"] = 0.2
     client = await front.client()
     assert await client.rest() == b""
     client = await front.client(get())
@@ -119,12 +119,12 @@ async def test_an_idle_connection_is_closed_without_a_word(front: Front) -> None
 
 
 async def test_a_running_answer_is_not_idle(front: Front) -> None:
-    front.timeouts |= {"idle": 0.02, "head": 0.02, "body": 0.02, "write_stall": 0.02}
+    front.timeouts |= {"idle": 0.2, "head": 0.2, "body": 0.2, "write_stall": 0.2}
     client = await front.client(get())
     call = await front.invoker.call()
     call.head(200)
     await client.head()
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.4)
     call.stream.write(b"late")
     assert await client.chunk() == b"late"
 
@@ -171,7 +171,7 @@ async def test_a_client_that_stops_reading_is_cut_at_the_stall_limit(front: Fron
 
 
 async def test_a_client_that_reads_a_little_is_not_stalled(front: Front) -> None:
-    front.timeouts["write_stall"] = 0.2
+    front.timeouts["write_stall"] = 0.5
     client = await front.client(get(), receive_buffer=4096)
     call = await front.invoker.call()
     call.head(200)
@@ -180,7 +180,7 @@ async def test_a_client_that_reads_a_little_is_not_stalled(front: Front) -> None
     await client.head()
     for _ in range(30):
         await client.exactly(100_000)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.03)
     assert call.cancelled is None
 
 

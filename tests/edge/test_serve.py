@@ -103,7 +103,7 @@ async def edge(server: LinkServer, tmp_path: Path) -> AsyncIterator[EdgeProcess]
         sys.executable, "-c", PROGRAM, str(tmp_path), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 10)
+    line = await asyncio.wait_for(process.stdout.readline(), 30)
     yield EdgeProcess(process, int(line))
     if process.returncode is None:
         process.kill()

@@ -8,7 +8,7 @@ EXAMPLE = "starlette"
 @contextlib.contextmanager
 def listening(base_url):
     """The lines of somebody who is in the room."""
-    with httpx.stream("GET", base_url + "/events", timeout=10) as response:
+    with httpx.stream("GET", base_url + "/events", timeout=60) as response:
         assert response.headers["content-type"] == "text/event-stream"
         lines = (line for line in response.iter_lines() if line)
         assert [next(lines), next(lines)] == ["event: welcome", "data: welcome"]

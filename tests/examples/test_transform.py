@@ -29,7 +29,7 @@ def upstream(*pieces, end=b""):
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    thread.join(10)
+    thread.join(30)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ class RawUpload:
 
     def __init__(self, base_url, query):
         url = httpx.URL(base_url)
-        self.socket = socket.create_connection((url.host, url.port), timeout=10)
+        self.socket = socket.create_connection((url.host, url.port), timeout=60)
         self.reader = self.socket.makefile("rb")
         path = url.path.rstrip("/") + "/" + query
         self.socket.sendall(f"POST {path} HTTP/1.1\r\nhost: {url.host}\r\ntransfer-encoding: chunked\r\n\r\n".encode())

@@ -207,7 +207,7 @@ async def test_a_store_that_fails_leaves_no_bundle_and_no_version(
 async def test_a_deploy_that_is_given_up_leaves_nothing_behind(place: Place) -> None:
     place.inspector.gate = asyncio.Event()
     task = asyncio.create_task(place.deployer.deploy("chat", place.bundle(app__py=APP)))
-    await asyncio.wait_for(place.inspector.entered.wait(), 5)
+    await asyncio.wait_for(place.inspector.entered.wait(), 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -228,7 +228,7 @@ async def test_a_deploy_that_is_given_up_while_it_commits_is_whole(
 
     monkeypatch.setattr(place.store, "add_deployment", slow)
     task = asyncio.create_task(place.deployer.deploy("chat", place.bundle(app__py=APP)))
-    await asyncio.wait_for(entered.wait(), 5)
+    await asyncio.wait_for(entered.wait(), 30)
     task.cancel()
     gate.set()
     with pytest.raises(asyncio.CancelledError):
@@ -453,7 +453,7 @@ async def test_an_import_that_hangs_is_killed_with_its_children(tmp_path: Path) 
         while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
             await asyncio.sleep(0)
 
-    await asyncio.wait_for(dead(), 5.0)
+    await asyncio.wait_for(dead(), 30)
 
 
 async def test_a_child_that_left_the_group_with_our_pipes_holds_nobody_up(tmp_path: Path) -> None:
@@ -465,7 +465,7 @@ async def test_a_child_that_left_the_group_with_our_pipes_holds_nobody_up(tmp_pa
         'print(\'{"kind": "asgi", "entry": "a:a"}\')'
     )
     try:
-        found = await asyncio.wait_for(scripted(script).inspect(tmp_path, FunctionConfig()), 10)
+        found = await asyncio.wait_for(scripted(script).inspect(tmp_path, FunctionConfig()), 30)
         assert found == Inspected("asgi", "a:a")
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)

@@ -330,7 +330,7 @@ async def test_a_function_whose_environment_is_gone_is_served_when_it_was_built_
     registry.listen(on_activate=lambda _, new: activated.set() if new.id == broken.id else None)
     await again.load()
     assert whole in registry.all()
-    await asyncio.wait_for(activated.wait(), 5)
+    await asyncio.wait_for(activated.wait(), 30)
     assert registry.resolve("chat") == broken
     assert "the environment of function chat is gone: it is built again" in caplog.text
     await again.close()

@@ -19,7 +19,7 @@ import httpx
 
 COMMAND = str(Path(sys.executable).with_name("dialback"))
 FUNCTIONS = Path(__file__).with_name("functions")
-READY_SECONDS = 20.0
+READY_SECONDS = 30.0
 T = TypeVar("T")
 
 
@@ -58,14 +58,14 @@ class Service:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 15.0) -> int:
+    def wait(self, seconds: float = 30.0) -> int:
         try:
             return self.process.wait(seconds)
         finally:
             if self.process.poll() is not None:
                 self._close()
 
-    def stop(self, seconds: float = 15.0) -> int:
+    def stop(self, seconds: float = 30.0) -> int:
         """SIGTERM, and its exit code."""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
@@ -178,7 +178,7 @@ class Platform:
         return (self.data / "control.token").read_text().strip()
 
     def control(self, path: str) -> dict[str, object]:
-        answer = httpx.get(self.control_url + path, headers={"authorization": f"Bearer {self.token}"}, timeout=10)
+        answer = httpx.get(self.control_url + path, headers={"authorization": f"Bearer {self.token}"}, timeout=60)
         answer.raise_for_status()
         body = answer.json()
         assert isinstance(body, dict)
@@ -186,7 +186,7 @@ class Platform:
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [COMMAND, *arguments], env=self.environ, capture_output=True, text=True, timeout=60, check=False
+            [COMMAND, *arguments], env=self.environ, capture_output=True, text=True, timeout=120, check=False
         )
         if check and done.returncode:
             raise AssertionError(f"dialback {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -210,7 +210,7 @@ class Platform:
             self.get(f"/@{name}/hello")
 
     def get(self, path: str, **options: object) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30, **options)  # type: ignore[arg-type]
+        return httpx.get(self.url + path, timeout=60, **options)  # type: ignore[arg-type]
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class Platform:
         """A file in /tmp of every container that runs, seen through its process."""
         return [Path(f"/proc/{worker['pid']}/root/tmp/{name}") for worker in self.workers() if worker["pid"]]
 
-    def await_note(self, tag: str, word: str, seconds: float = 5.0) -> str:
+    def await_note(self, tag: str, word: str, seconds: float = 30.0) -> str:
         """The first line of a tag that starts with a word, waited for."""
 
         def found() -> str | None:
@@ -293,7 +293,7 @@ class Platform:
             pids = [worker["pid"] for worker in self.workers(function) if worker["pid"]]
             return int(str(pids[0])) if pids else None
 
-        return eventually(pid, 10.0, f"{function} has no worker")
+        return eventually(pid, 30.0, f"{function} has no worker")
 
     def trace(self, invocation: str) -> dict[str, object]:
         """The trace of an invocation that is over."""
@@ -305,7 +305,7 @@ class Platform:
             trace = answer.json() if answer.status_code == 200 else None
             return trace if trace is not None and trace["verdict"] != "running" else None
 
-        return eventually(over, 10.0, f"no trace of {invocation}")
+        return eventually(over, 30.0, f"no trace of {invocation}")
 
 
 def eventually(look: Callable[[], T | None], seconds: float, message: str) -> T:

@@ -93,7 +93,7 @@ def _settled(platform: Platform, tag: str) -> int:
             seen.append((now, progress))
         return progress > 0 and now - seen[-1][0] > 0.5
 
-    eventually(settled, 20.0, "the function never stopped writing")
+    eventually(settled, 30.0, "the function never stopped writing")
     return seen[-1][1]
 
 

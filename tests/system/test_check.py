@@ -44,17 +44,17 @@ class Nginx:
         config.write_text(CONFIG.format(root=root, upstream=upstream, more=more, port=self.port))
         self.process = subprocess.Popen(["nginx", "-e", str(root / "nginx.err"), "-c", str(config)])
         self.url = f"http://127.0.0.1:{self.port}"
-        eventually(self._answers, 10.0, "nginx does not answer")
+        eventually(self._answers, 30.0, "nginx does not answer")
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(self.url, timeout=5).status_code > 0
+            return httpx.get(self.url, timeout=60).status_code > 0
         except httpx.TransportError:
             return False
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(30)
 
 
 @pytest.fixture(scope="module")

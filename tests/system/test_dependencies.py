@@ -110,7 +110,7 @@ def test_a_function_with_its_own_websockets_is_deployed_rolled_back_and_removed(
     def nothing_left() -> bool:
         return not environment.exists() and not list((platform.data / "bundles").iterdir())
 
-    eventually(nothing_left, 10.0, "bundles or environments of a removed function are still there")
+    eventually(nothing_left, 30.0, "bundles or environments of a removed function are still there")
 
 
 def test_progress_is_plain_in_a_pipe_and_a_restart_serves_from_the_same_environment(
@@ -134,4 +134,4 @@ def test_a_deployment_that_fails_leaves_nothing_of_its_upload(platform: Platform
     for number in range(4):
         (folder / "requirements.txt").write_text(f"no-such-package-of-dialback=={number}\n")
         assert platform.command("deploy", str(folder), "--name", "left", check=False).returncode
-    eventually(lambda: not list((platform.data / "bundles").glob(".staging*")), 5.0, "uploads are left")
+    eventually(lambda: not list((platform.data / "bundles").glob(".staging*")), 30.0, "uploads are left")

@@ -80,9 +80,9 @@ def test_an_upload_streams_whole_to_the_function(shared: Platform, tag: str) -> 
     import hashlib
 
     body = bytes(range(256)) * 20_000
-    by_length = httpx.post(f"{shared.url}/@probe/upload?tag={tag}", content=body, timeout=30)
+    by_length = httpx.post(f"{shared.url}/@probe/upload?tag={tag}", content=body, timeout=60)
     pieces = (body[at : at + 100_000] for at in range(0, len(body), 100_000))
-    chunked = httpx.post(f"{shared.url}/@probe/upload?tag={tag}", content=pieces, timeout=30)
+    chunked = httpx.post(f"{shared.url}/@probe/upload?tag={tag}", content=pieces, timeout=60)
     expected = f"{len(body)} {hashlib.sha256(body).hexdigest()}\n"
     assert (by_length.text, chunked.text) == (expected, expected)
 
@@ -106,4 +106,4 @@ def test_with_finish_the_function_goes_on_when_the_client_left(
     with RawClient(shared.port) as client:
         client.get(f"/@{name}/bulk?mb=8&tag={tag}")
         client.until(b"\r\n\r\n")
-    eventually(lambda: shared.progress(tag) == 128, 10.0, f"stopped at {shared.progress(tag)} of 128 blocks")
+    eventually(lambda: shared.progress(tag) == 128, 30.0, f"stopped at {shared.progress(tag)} of 128 blocks")

@@ -38,7 +38,7 @@ def by_path(platform: Platform) -> str:
     return platform.url + "/@{name}"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_their_own_tests_pass_through_the_platform(examples: Platform) -> None:
     environ = {**os.environ, "DIALBACK_EXAMPLES_URL": by_path(examples)}
     done = subprocess.run(
@@ -104,7 +104,7 @@ class Lines:
     """Lines of an answer, as they come; the name in Host needs no resolver."""
 
     def __init__(self, port: int, host: str, path: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
 
     def __enter__(self) -> Iterator[str]:

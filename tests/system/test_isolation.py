@@ -69,7 +69,7 @@ def test_nine_finish_byte_exact_while_one_client_leaves(shared: Platform, tag: s
 def test_nine_finish_byte_exact_while_one_runs_into_a_time_out(
     shared: Platform, deploy: Callable[..., str], tag: str
 ) -> None:
-    name = deploy(timeouts={"head": 0.5})
+    name = deploy(timeouts={"head": 2.0})
 
     def times_out() -> None:
         assert shared.get(f"/@{name}/wait?tag={tag}").status_code == 504

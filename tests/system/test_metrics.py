@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 def counters(url: str, name: str, *labels: str) -> dict[tuple[str, ...], int]:
     """The samples of a counter by these labels."""
     found: dict[tuple[str, ...], int] = {}
-    for family in parse(httpx.get(url, timeout=10).text):
+    for family in parse(httpx.get(url, timeout=60).text):
         for sample in family.samples:
             if sample.name == name:
                 key = tuple(sample.labels[label] for label in labels)
@@ -45,7 +45,7 @@ def test_the_counters_are_those_of_the_requests_that_were_made(make: Callable[..
         found = counters(invoker, "dialback_invocations_total", "function", "verdict", "code")
         return found if sum(found.values()) == 12 else None
 
-    assert eventually(over, 10.0, "not all are over") == {
+    assert eventually(over, 30.0, "not all are over") == {
         ("probe", "ok", "--"): 5,
         ("", "error", "LR"): 3,
         ("probe", "error", "FH"): 1,

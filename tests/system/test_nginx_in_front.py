@@ -106,12 +106,12 @@ class Nginx:
 
     def __enter__(self) -> dict[str, int]:
         self.process = subprocess.Popen(["nginx", "-c", str(self.config)], stderr=subprocess.DEVNULL)
-        eventually(lambda: all(map(_listens, self.ports.values())), 10.0, "nginx does not listen")
+        eventually(lambda: all(map(_listens, self.ports.values())), 30.0, "nginx does not listen")
         return self.ports
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(30)
 
 
 def _listens(port: int) -> bool:
@@ -132,7 +132,7 @@ class Seen:
 def see(url: str, **headers: str) -> Seen:
     moments: list[float] = []
     text, broken = "", False
-    with httpx.stream("GET", url, headers=headers, timeout=20) as response:
+    with httpx.stream("GET", url, headers=headers, timeout=60) as response:
         try:
             for piece in response.iter_text():
                 moments.append(time.monotonic())

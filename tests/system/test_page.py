@@ -46,7 +46,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
         platform.destroy()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_race_and_replay_are_what_people_see_on_a_real_platform(platform: Platform) -> None:
     environ = {
         **os.environ,
@@ -59,7 +59,7 @@ def test_race_and_replay_are_what_people_see_on_a_real_platform(platform: Platfo
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=160,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:]

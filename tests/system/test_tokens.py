@@ -71,7 +71,7 @@ def dial(platform: Platform, *lines: str, host: str | None = None, target: str =
         "Sec-WebSocket-Protocol: dialback.1",
         *lines,
     ]
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall("\r\n".join([*request, "", ""]).encode())
         received = b""
         while b"\r\n\r\n" not in received or not received.endswith(b"\n"):
@@ -225,4 +225,4 @@ def test_workers_are_given_nothing_of_the_platforms_environment(either: Platform
     assert not [name for name in environ if name.startswith("DIALBACK")]
     assert not {"XDG_RUNTIME_DIR", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG"} & environ.keys()
     assert environ["HOME"] != os.environ.get("HOME")
-    eventually(lambda: platform.workers("snoop"), 5.0, "the function has a worker")
+    eventually(lambda: platform.workers("snoop"), 30.0, "the function has a worker")

@@ -56,11 +56,11 @@ def test_the_function_serves_again_once_the_receiver_is_back(make: Callable[...,
 def firewalled(port: int) -> Iterator[None]:
     """Drops everything that is sent to a port of this machine."""
     rule = ["INPUT", "-i", "lo", "-p", "tcp", "--dport", str(port), "-j", "DROP"]
-    subprocess.run(["iptables", "-I", *rule], check=True)
+    subprocess.run(["iptables", "-w", "-I", *rule], check=True)
     try:
         yield
     finally:
-        subprocess.run(["iptables", "-D", *rule], check=True)
+        subprocess.run(["iptables", "-w", "-D", *rule], check=True)
 
 
 def can_firewall() -> bool:

@@ -25,7 +25,7 @@ from dialback_bridge import event_stream
 from dialback_bridge.entry import Kind
 from dialback_bridge.testing import TestClient
 
-BOUND = 10.0
+BOUND = 30.0
 
 # Django leaves the file of a request's body open when the client leaves.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed file <tempfile:ResourceWarning")

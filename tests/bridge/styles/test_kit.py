@@ -12,7 +12,7 @@ import pytest
 from dialback_bridge.entry import EntryError
 from dialback_bridge.testing import TestClient
 
-BOUND = 10.0
+BOUND = 30.0
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:

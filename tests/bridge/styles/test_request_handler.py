@@ -10,7 +10,7 @@ import pytest
 from dialback_bridge.http_response import InvalidHttp, ResponseHead, ResponseReader
 from dialback_bridge.testing import TestClient
 
-BOUND = 10.0
+BOUND = 30.0
 
 
 class Quiet(BaseHTTPRequestHandler):

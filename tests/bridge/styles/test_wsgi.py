@@ -11,7 +11,7 @@ import pytest
 
 from dialback_bridge.testing import TestClient
 
-BOUND = 10.0
+BOUND = 30.0
 TEXT = [("Content-Type", "text/plain")]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import uvicorn
+from command import Process
 
-from conftest import Process
 from dialback.checking.probe import FOLDER
 from dialback.simulators.conditions import Conditions
 from dialback.simulators.proxy import Simulator
@@ -65,7 +65,7 @@ class Servers:
         for undo in reversed(self._undo):
             self.run(undo())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.join(30)
         self.loop.close()
 
 

@@ -19,7 +19,7 @@ from dialback.dev.options import DevOptions, dev_settings
 from dialback.dev.session import DevSession
 from dialback.settings import resolve
 
-BOUND = 20.0
+BOUND = 30.0
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], object]]:
@@ -87,13 +87,20 @@ class Dev:
     async def save(self, files: Mapping[str, str], kind: str = "running") -> dict[str, Any]:
         """Write them as careful editors do, and wait for what comes of it."""
         seen = len(self.events)
+        root = self.source if self.source.is_dir() else self.source.parent
+        saved = set()
         for name, text in files.items():
             path = self.source / name if self.source.is_dir() else self.source
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{path.name}.draft")
             draft.write_text(text)
             draft.replace(path)
-        return await self.until(kind, seen)
+            saved.add(str(path.relative_to(root)))
+        while True:
+            event = await self.until(kind, seen)
+            if not saved.isdisjoint(event["files"]):
+                return event
+            seen = self.events.index(event, seen) + 1  # on a busy machine a draft is a save of its own
 
 
 Begin = Callable[..., Any]

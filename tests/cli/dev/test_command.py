@@ -118,4 +118,4 @@ def test_a_real_session_says_that_it_is_ready_and_ends_well(start: Callable[...,
         line = process.stdout.readline()
         assert line
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(30) == 0

@@ -42,7 +42,7 @@ def failing(heard: Any, state: State, accept: bytes = b"text/html") -> Failing:
 
 
 async def ended(heard: Heard) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "on_end" not in heard.names:
             await asyncio.sleep(0.001)
 

@@ -47,7 +47,7 @@ async def log(shown: Any, state: State, tmp_path: Path) -> RequestLog:
 
 
 async def until(true: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not true():
             await asyncio.sleep(0.005)
 

@@ -52,7 +52,7 @@ def test_nothing_is_written_while_a_prompt_is_open_and_all_of_it_afterwards(
     written = Written()
     screen = Screen(True, tmp_path / "lock", written)
     screen.show(None, {"n": 0})
-    assert looked.wait(5)
+    assert looked.wait(30)
     for number in range(1, 6):
         screen.show(None, {"n": number})
     assert written.data == b""

@@ -220,11 +220,11 @@ async def test_open_pages_are_told_of_a_new_version_and_of_a_broken_save(dev: An
         states = (json.loads(line[6:]) async for line in response.aiter_lines() if line.startswith("data: "))
         first = await anext(states)
         assert first["problem"] is None
-        await session.save({"app.py": version(HELLO, "two")})
-        second = await anext(states)
+        two = await session.save({"app.py": version(HELLO, "two")})
+        second = await anext(state async for state in states if state["version"] == two["deployment"])
         assert second["version"] not in ("", first["version"])
         await session.save({"app.py": "def (:\n"}, "broken")
-        third = await anext(states)
+        third = await anext(state async for state in states if state["problem"] is not None)
         assert (third["version"], third["problem"]["line"]) == (second["version"], 1)
 
 

@@ -29,11 +29,11 @@ async def watched(source: Path) -> AsyncIterator[Next]:
     await asyncio.sleep(0)
 
     async def following() -> tuple[str, ...]:
-        return await asyncio.wait_for(bursts.get(), 10)
+        return await asyncio.wait_for(bursts.get(), 30)
 
     yield following
     stop.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 30)
 
 
 async def all_of(following: Next, wanted: set[str]) -> set[str]:

@@ -16,7 +16,7 @@ from dialback.simulators.conditions import Conditions, Drop
 from dialback.simulators.proxy import Simulator
 
 COMMAND = Path(sys.executable).with_name("dialback")
-BOUND = 15.0
+BOUND = 30.0
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -210,7 +210,7 @@ def test_the_command_stands_in_front_of_any_server() -> None:
     assert ready["url"].startswith("http://127.0.0.1:")
     assert ready["simulating"] == ["a long way: 5.0 ms more for each round trip"]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     process.stdout.close()
 
 
@@ -226,6 +226,6 @@ def test_the_command_stands_in_front_of_any_server() -> None:
     ],
 )
 def test_the_command_says_what_is_wrong(arguments: list[str], message: str) -> None:
-    done = subprocess.run([COMMAND, "simulate", *arguments], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([COMMAND, "simulate", *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert message in done.stderr

@@ -35,7 +35,7 @@ async def raw_status(control: Any, path: str, headers: bytes, host: bytes = b"Ho
     port = int(control.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET " + path.encode() + b" HTTP/1.1\r\n" + host + headers + b"Connection: close\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     await writer.wait_closed()
     return int(answer.split(b" ")[1])
@@ -129,7 +129,7 @@ async def test_a_hundred_megabytes_of_json_are_refused_before_they_are_read(cont
         b"POST /v1/tickets HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Authorization: Bearer " + control.token.encode() + b"\r\nContent-Length: 104857600\r\n\r\n"
     )
-    assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
+    assert b" 413 " in await asyncio.wait_for(reader.readline(), 30)
     writer.close()
     await writer.wait_closed()
 

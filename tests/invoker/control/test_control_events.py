@@ -23,7 +23,7 @@ class Stream:
 
     async def next(self) -> Event | None:
         name, data = "", ""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while line := (await self.response.content.readline()).decode():
                 if line.startswith("event: "):
                     name = line[7:-1]
@@ -120,7 +120,7 @@ async def test_too_many_watchers_are_refused_and_one_that_left_makes_room(contro
         async with watching(control):
             status, body = await control.ask("GET", "/v1/events")
             assert (status, body["error"]["code"]) == (503, "too_many_watchers")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(control.services.watchers._all) > 2:
                 await asyncio.sleep(0.01)
         async with watching(control) as stream:
@@ -144,7 +144,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_holds_little(
     head = f"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {control.token}\r\n\r\n"
     writer.write(head.encode())
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while control.services.watchers:
             for _ in range(500):
                 control.services.watchers.line(LogLine(1, 1.0, "chat", "", "", "stdout", "INFO", "x" * 8000))

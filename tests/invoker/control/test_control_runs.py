@@ -14,7 +14,7 @@ Event = tuple[str, dict[str, Any]]
 
 async def events(response: Any) -> AsyncIterator[Event]:
     while True:
-        name = (await asyncio.wait_for(response.content.readline(), 10)).decode().strip()
+        name = (await asyncio.wait_for(response.content.readline(), 30)).decode().strip()
         if not name:
             return
         data = json.loads((await response.content.readline()).decode().removeprefix("data: "))
@@ -128,7 +128,7 @@ async def test_an_edge_that_is_not_there_is_told(control: Any) -> None:
     await control.deploy()
     control.platform.edge_url = "http://127.0.0.1:1"
     task = asyncio.create_task(run(control))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "ticket-1" not in control.platform.feeds:
             await control.ask("GET", "/_dialback/health")
     control.platform.feeds["ticket-1"].close()
@@ -156,8 +156,8 @@ async def test_an_asker_who_leaves_ends_the_run(control: Any, edge: Any) -> None
             if name == "chunk":
                 break
         response.close()
-    await asyncio.wait_for(left.wait(), 10)
-    async with asyncio.timeout(10):
+    await asyncio.wait_for(left.wait(), 30)
+    async with asyncio.timeout(30):
         while not control.platform.feeds["ticket-1"].closed:
             await control.ask("GET", "/_dialback/health")
 

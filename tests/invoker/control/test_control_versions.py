@@ -71,7 +71,7 @@ def builds(control: Any) -> Builds:
 async def read(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """The next line that is not about waiting."""
     while True:
-        event = json.loads(await asyncio.wait_for(response.content.readline(), 10))
+        event = json.loads(await asyncio.wait_for(response.content.readline(), 30))
         if event["event"] != "waiting":
             return event
 
@@ -145,7 +145,7 @@ async def test_a_silent_installation_says_that_it_goes_on(
 ) -> None:
     monkeypatch.setattr(deploy_events, "WAITING_EVERY", 0.01)
     async with control.session.post(PATH, data=control.bundle(app__py=b"app = 1\n"), headers=LINES) as response:
-        while json.loads(await asyncio.wait_for(response.content.readline(), 10)) != {"event": "waiting"}:
+        while json.loads(await asyncio.wait_for(response.content.readline(), 30)) != {"event": "waiting"}:
             pass
         builds.gate.set()
 
@@ -153,9 +153,9 @@ async def test_a_silent_installation_says_that_it_goes_on(
 async def test_who_leaves_ends_the_installation(control: Any, builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy_events, "WAITING_EVERY", 0.01)
     response = await control.session.post(PATH, data=control.bundle(app__py=b"app = 1\n"), headers=LINES)
-    await asyncio.wait_for(builds.entered.wait(), 10)
+    await asyncio.wait_for(builds.entered.wait(), 30)
     response.close()
-    await asyncio.wait_for(builds.cancelled.wait(), 10)
+    await asyncio.wait_for(builds.cancelled.wait(), 30)
 
 
 async def test_a_deploy_without_progress_answers_as_always_and_so_do_early_mistakes(control: Any) -> None:

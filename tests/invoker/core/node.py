@@ -49,10 +49,10 @@ class Node:
         self.edge = EdgeService(EdgeSettings(host="127.0.0.1", port=0), MemoryLink(self.invoker))
         _, self.port = await self.edge.start()
         self.invoker.public_url = self.url
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=20)
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=60)
         self.control = httpx.AsyncClient(
             base_url=self.invoker.control_url,
-            timeout=20,
+            timeout=120,
             headers={"authorization": f"Bearer {self.invoker.control_token}"},
         )
         return self
@@ -123,7 +123,7 @@ class RawClient:
 
     async def until(self, marker: bytes) -> bytes:
         """Everything so far, once `marker` is in it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while marker not in self.received:
                 data = await self._reader.read(65536)
                 assert data, f"closed before {marker!r}: {self.received[-300:]!r}"
@@ -133,14 +133,14 @@ class RawClient:
     async def swallow(self) -> int:
         """How many bytes come until the other side closes; none is kept."""
         size = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while data := await self._reader.read(1 << 20):
                 size += len(data)
         return size
 
     async def rest(self) -> bytes:
         """Everything until the other side closes or resets."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             try:
                 while data := await self._reader.read(65536):
                     self.received += data
@@ -152,7 +152,7 @@ class RawClient:
         self._writer.transport.abort()
 
 
-async def eventually(look: Callable[[], Any], seconds: float = 10.0) -> Any:
+async def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
     """What `look` (plain or async) finds, looked for at every turn of the loop until it is there."""
     async with asyncio.timeout(seconds):
         while True:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BOUND = 20.0
+BOUND = 30.0
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,14 @@ class Puppet:
         self.retired = asyncio.Event()
         self.gone = asyncio.Event()
 
-    async def begin(self) -> None:
-        first = json.loads(await self._reader.readline())
+    async def begin(self) -> bool:
+        """Whether it says who it is; one that is ended before does not."""
+        line = await self._reader.readline()
+        if not line:
+            return False
+        first = json.loads(line)
         self.config, self.pid = first["config"], first["pid"]
+        return True
 
     async def listen(self) -> None:
         while line := await self._reader.readline():
@@ -132,7 +137,7 @@ class Strings:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, puppet: Puppet) -> None:
-        await puppet.begin()
-        self._puppets.append(puppet)
-        self._came.put_nowait(puppet)
-        await puppet.listen()
+        if await puppet.begin():
+            self._puppets.append(puppet)
+            self._came.put_nowait(puppet)
+            await puppet.listen()

@@ -241,5 +241,5 @@ def test_another_process_of_the_same_user_cannot_look_into_a_worker_with_secrets
         "os.write(ahead, b'x'); os.waitpid(child, 0)\n"
         "print(before, done.decode(), after)\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.split() == ["bytes", "1", "PermissionError"], done.stderr

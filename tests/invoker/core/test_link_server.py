@@ -118,7 +118,7 @@ async def connect(server: LinkServer) -> AsyncIterator[Connect]:
 
 
 async def bounded(work: Awaitable[object]) -> object:
-    return await asyncio.wait_for(work, 5)
+    return await asyncio.wait_for(work, 30)
 
 
 async def test_an_edge_that_knows_the_key_asks_and_is_answered(server: LinkServer, connect: Connect) -> None:

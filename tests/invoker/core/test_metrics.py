@@ -120,7 +120,7 @@ async def test_every_series_of_one_cold_stream_and_one_warm_answer(stage: Stage)
 
 
 async def test_ends_are_told_apart_by_verdict_and_code(stage: Stage) -> None:
-    await stage.deploy_puppet("slow", timeouts={"head": 0.2})
+    await stage.deploy_puppet("slow", timeouts={"head": 1.0})
     async with httpx.AsyncClient(base_url=stage.url) as http:
         for number in range(3):
             assert (await http.get(f"/@nobody-{number}/")).status_code == 404

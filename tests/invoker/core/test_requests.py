@@ -422,7 +422,7 @@ async def test_a_client_that_leaves_the_queue_causes_no_launch(made: Made) -> No
 
 
 async def test_head_condemns_the_worker_and_the_next_request_gets_another(stage: Stage) -> None:
-    await stage.deploy_puppet("slow", timeouts={"head": 0.2})
+    await stage.deploy_puppet("slow", timeouts={"head": 1.0})
     client, puppet, given = await stage.invoked("/@slow/", CLOSE)
     async with dialled(puppet.receiver, given.token) as rogue:
         seen = await rogue.accepted(given.token)
@@ -438,7 +438,7 @@ async def test_head_condemns_the_worker_and_the_next_request_gets_another(stage:
 
 
 async def test_idle_and_total_truncate(stage: Stage) -> None:
-    for name, timeouts in (("idle", {"idle": 0.2}), ("total", {"total": 2.0})):
+    for name, timeouts in (("idle", {"idle": 1.0}), ("total", {"total": 2.0})):
         await stage.deploy_puppet(name, timeouts=timeouts)
         client, puppet, given = await stage.invoked(f"/@{name}/")
         async with dialled(puppet.receiver, given.token) as rogue:
@@ -500,7 +500,7 @@ async def test_a_full_queue_and_too_many_in_flight_are_503_at_once(made: Made) -
 
 
 async def test_who_waits_too_long_for_a_worker_gets_503(made: Made) -> None:
-    stage = await made(Stage(queue_seconds=0.2))
+    stage = await made(Stage(queue_seconds=1.0))
     await stage.deploy_puppet("one", concurrency=1, max_workers=1)
     await stage.invoked("/@one/")
     waiting = await stage.client()

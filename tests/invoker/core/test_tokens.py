@@ -193,7 +193,7 @@ async def test_a_worker_cannot_answer_another_workers_invocation_at_the_runtime_
 
 
 async def test_a_late_token_is_410_when_the_client_has_its_504(stage: Stage) -> None:
-    await stage.deploy_puppet("late", timeouts={"start": 2.0})
+    await stage.deploy_puppet("late", timeouts={"start": 4.0})
     client, puppet, given = await stage.invoked("/@late/", "Connection: close")
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 504 ")
@@ -205,7 +205,7 @@ async def test_a_late_token_is_410_when_the_client_has_its_504(stage: Stage) -> 
 async def test_a_token_of_a_client_that_left_is_410(stage: Stage) -> None:
     client, puppet, given = await stage.invoked()
     client.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             answer = await upgrade(puppet.receiver, f"Authorization: Bearer {given.token}")
             if answer.startswith(b"HTTP/1.1 410 "):

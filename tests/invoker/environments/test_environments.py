@@ -28,7 +28,7 @@ from dialback_invoker.errors import (
 )
 from dialback_invoker.function_config import FunctionConfig
 
-BOUND = 20.0
+BOUND = 30.0
 
 
 def names(folder: Path) -> list[str]:

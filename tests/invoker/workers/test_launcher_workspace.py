@@ -84,6 +84,6 @@ def test_a_worker_that_is_dead_before_it_is_configured_breaks_nothing() -> None:
     spawn._configure(write, b"line\n")
     os.close(write)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait(10)
+        process.wait(30)
         spawn._restrict(process.pid)
         spawn._restrict(2**22 + 1)

@@ -51,7 +51,7 @@ class FakeDesk:
         self.seen.append(("init_error", error))
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.polls) < count:
                 self.changed.clear()
                 await self.changed.wait()
@@ -76,7 +76,7 @@ class Client:
     writer: asyncio.StreamWriter
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             fields = dict(line.lower().split(": ", 1) for line in head[1:-2])
             return int(head[0].split()[1]), fields, await self.reader.readexactly(int(fields["content-length"]))
@@ -140,7 +140,7 @@ async def test_a_poll_whose_connection_broke_is_forgotten(client: Client, desk: 
     client.writer.write(NEXT)
     await desk.until(1)
     client.writer.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not desk.gone:
             desk.changed.clear()
             await desk.changed.wait()

@@ -57,7 +57,7 @@ def inspected(begin: Any, folder: Path, **env: str) -> tuple[subprocess.Popen[by
         os.close(handle)
     with os.fdopen(out[0], "rb") as said, os.fdopen(err[0], "rb") as told:
         answer, words = json.loads(said.read()), told.read().decode().split()
-    assert process.wait(20) == 0
+    assert process.wait(30) == 0
     return process, answer, words
 
 
@@ -102,7 +102,7 @@ def test_another_kind_of_start_gets_none(spares: Spares, folder: Path) -> None:
     used, _, _ = inspected(spares, folder, PYTHONHASHSEED="1")
     assert used is not process
     plain = spares((sys.executable, "-c", ""), cwd=folder, env={}, stdin=subprocess.DEVNULL, stdout=1, stderr=2)
-    assert plain.wait(20) == 0
+    assert plain.wait(30) == 0
 
 
 def test_one_that_has_died_is_replaced_and_what_it_imported_is_not_tried_again(spares: Spares, folder: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_spare_ends_with_whoever_made_it(folder: Path, monkeypatch: pytest.Mon
     assert spares.ready(20)
     spare = next(iter(spares._waiting.values()))
     spare.turn.close()
-    assert spare.process.wait(20) == 0
+    assert spare.process.wait(30) == 0
     spares.close()
 
 
@@ -183,7 +183,7 @@ async def test_an_inspection_that_nobody_wants_any_more_leaves_no_process(folder
     may_start = threading.Event()
 
     def late(command: Any, **more: Any) -> subprocess.Popen[bytes]:
-        assert may_start.wait(10)
+        assert may_start.wait(30)
         started.append(start((sys.executable, "-c", "import time; time.sleep(60)"), **more))
         return started[0]
 
@@ -240,4 +240,4 @@ def test_a_usual_start_is_in_a_session_of_its_own(folder: Path) -> None:
         (sys.executable, "-c", "import os, sys; sys.exit(os.getsid(0) != os.getpid())"),
         cwd=folder, env={}, stdin=subprocess.DEVNULL, stdout=1, stderr=2,
     )  # fmt: skip
-    assert process.wait(20) == 0
+    assert process.wait(30) == 0

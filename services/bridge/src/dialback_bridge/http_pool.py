@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 
 from .http_connection import Answer, HttpConnection, HttpGone, HttpResponse
+
+BUSY_SECONDS = 30.0
+BUSY_PAUSE = 0.005
 
 
 class _Call:
@@ -101,8 +105,26 @@ class HttpPool:
 
 
 async def connect_unix(path: str) -> HttpConnection:
-    """A connection to a Unix socket. Raises OSError."""
-    _, connection = await asyncio.get_running_loop().create_unix_connection(HttpConnection, path)
+    """A connection to a Unix socket; one whose queue is full is asked again for BUSY_SECONDS. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + BUSY_SECONDS
+    peer = socket.socket(socket.AF_UNIX)
+    try:
+        peer.setblocking(False)
+        while True:
+            try:
+                # Where TCP waits, Linux says EAGAIN (connect(2)), and asyncio would take that for a connection under
+                # way. Several hundred invocations that end in one tick fill the queue.
+                peer.connect(path)
+                break
+            except BlockingIOError:
+                if loop.time() > until:
+                    raise
+                await asyncio.sleep(BUSY_PAUSE)
+        _, connection = await loop.create_unix_connection(HttpConnection, sock=peer)
+    except BaseException:
+        peer.close()
+        raise
     return connection
 
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
+from dialback_invoker.paths import BACKLOG
 from dialback_wire.errors import FramingError
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Limits
@@ -43,7 +44,7 @@ class LinkServer:
     async def listen_unix(self, path: str) -> None:
         """Listen on a Unix socket. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: _Link(self), path)
+        self._server = await loop.create_unix_server(lambda: _Link(self), path, backlog=BACKLOG)
 
     async def listen_tcp(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Listen on TCP, with TLS if there is a context for it; returns the address. Raises OSError."""

@@ -25,6 +25,11 @@ from typing import Final
 
 from dialback_invoker.errors import DialbackError, DiskFull, PathProblem
 
+BACKLOG: Final = 4096
+"""Connections that may wait at a Unix socket until they are accepted; the system cuts it to its ``somaxconn``. With
+asyncio's own 100, connecting fails when several hundred invocations end at once.
+"""
+
 LONGEST_SOCKET_PATH: Final = 107 if sys.platform == "linux" else 103  # bytes
 _LONGEST_INSIDE: Final = "/workers/w_000000000000/runtime.sock"
 

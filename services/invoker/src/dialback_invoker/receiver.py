@@ -11,6 +11,7 @@ from aiohttp import web
 
 from dialback_invoker.bridge_socket import BridgeSocket
 from dialback_invoker.lease import Tunnel
+from dialback_invoker.paths import BACKLOG
 from dialback_invoker.pending import Entry, PendingTable, Refused
 from dialback_invoker.stream_socket import StreamSocket
 from dialback_invoker.web_socket import WebSocket
@@ -47,7 +48,7 @@ class Receiver:
 
     async def listen_unix(self, path: str) -> None:
         """Take bridges of this machine on a Unix socket. Raises OSError."""
-        self._server = await asyncio.get_running_loop().create_unix_server(self._stream_socket, path)
+        self._server = await asyncio.get_running_loop().create_unix_server(self._stream_socket, path, backlog=BACKLOG)
 
     def application(self) -> web.Application:
         """Takes bridges by WebSocket, as an aiohttp application."""

@@ -23,6 +23,7 @@ import httptools
 
 from dialback_invoker import runtime_api
 from dialback_invoker.errors import PathProblem
+from dialback_invoker.paths import BACKLOG
 from dialback_invoker.runtime_api import BAD_REQUEST, FORBIDDEN, MAX_ANSWER, Desk, Payload, Reply
 
 MAX_HEAD = 64 * 1024
@@ -216,7 +217,7 @@ class RuntimeServer:
             )
         loop = asyncio.get_running_loop()
         try:
-            starting = loop.create_task(loop.create_unix_server(self._connect, str(path)))
+            starting = loop.create_task(loop.create_unix_server(self._connect, str(path), backlog=BACKLOG))
             try:
                 self._server = await asyncio.shield(starting)
             except asyncio.CancelledError:
