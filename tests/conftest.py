@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-WITH_AN_ENGINE = tuple(TESTS / folder for folder in ("system/compose", "system/containers", "invoker/containers"))
+COMPOSE = TESTS / "system/compose"
+WITH_AN_ENGINE = tuple(TESTS / folder for folder in ("system/containers", "invoker/containers"))
+FIRST = ("engine", "compose")
 
 # A shell's background job, as some CI starts one, ignores SIGINT, and so would every command that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -19,17 +21,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` one process has all tests of the Docker Engine, for some remove what others need, and it
-    begins with them, for they take longest; another one has all that share a platform, or that are in one file.
+    """With `--dist loadgroup` one process has all tests of containers and another one all of compose, whose images and
+    projects are its own; both begin with them, for they take longest. All that share a platform, or that are in one
+    file, are in one process, too.
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _group(item) != "engine")
+    items.sort(key=lambda item: _group(item) not in FIRST)
 
 
 def _group(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
     shared = callspec.params.get("shared") if callspec else None
+    if COMPOSE in item.path.parents:
+        return "compose"
     if shared == "docker" or any(folder in item.path.parents for folder in WITH_AN_ENGINE):
         return "engine"
     return f"shared {shared}" if shared else str(item.path.relative_to(TESTS))

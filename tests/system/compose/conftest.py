@@ -13,13 +13,6 @@ from .composed import Composed, Engine, built, clone, docker, missing
 Make = Callable[..., Composed]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes test, one has all of compose: its platform with the examples is made once."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("compose"))
-
-
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     """A real Docker Engine with compose; without one these tests are left out, and the run says so."""
