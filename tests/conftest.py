@@ -29,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _group(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
-    shared = callspec.params.get("shared") if callspec else None
-    if shared == "docker" or any(folder in item.path.parents for folder in WITH_AN_ENGINE):
+    chosen = callspec.params if callspec else {}
+    shared = chosen.get("shared")
+    if "docker" in (shared, chosen.get("way")) or any(folder in item.path.parents for folder in WITH_AN_ENGINE):
         return "engine"
     return f"shared {shared}" if shared else str(item.path.relative_to(TESTS))
 
