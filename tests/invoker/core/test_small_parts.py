@@ -35,18 +35,22 @@ class Clock:
 
 def test_admission_refuses_beyond_its_limits_and_lets_in_again_afterwards() -> None:
     admission = Admission(queue=1, in_flight=2)
-    with admission.admitted(), admission.admitted():
-        with pytest.raises(Overloaded, match="2 requests are being served"), admission.admitted():
+    admission.admit()
+    admission.admit()
+    with pytest.raises(Overloaded, match="2 requests are being served"):
+        admission.admit()
+    with admission.queued("f"):
+        with pytest.raises(Overloaded, match="1 requests wait for f") as refused, admission.queued("f"):
             raise AssertionError
-        with admission.queued("f"):
-            with pytest.raises(Overloaded, match="1 requests wait for f") as refused, admission.queued("f"):
-                raise AssertionError
-            assert refused.value.retry_after >= 1
-            with admission.queued("g"):
-                assert admission.waiting == 2
-        assert admission.waiting == 0
+        assert refused.value.retry_after >= 1
+        with admission.queued("g"):
+            assert admission.waiting == 2
+    assert admission.waiting == 0
+    admission.leave()
+    admission.leave()
     assert admission.in_flight == 0
-    with admission.admitted(), admission.queued("f"):
+    admission.admit()
+    with admission.queued("f"):
         assert (admission.in_flight, admission.waiting) == (1, 1)
 
 
