@@ -24,7 +24,7 @@ class EventError(Exception):
     """The payload is not what the handler or the bridge needs."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Stamp:
     """What the invoker stamped into the payload for the bridge."""
 

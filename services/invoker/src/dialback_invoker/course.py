@@ -259,7 +259,7 @@ class Course:
         invocation.worker, invocation.cold = lease.worker.id, lease.cold
         event = self._stamp(lease.worker.callback_url)
         total = config.timeouts.total
-        invocation.payload = stamp.shown(event, bodies=config.record_bodies)
+        invocation.payload = stamp.kept(event, bodies=config.record_bodies)
         exchange.phase = "W"
         exchange.starting()
         encoded = stamp.encode(event)

@@ -110,17 +110,17 @@ class Exchange(BaseSink):
 
     def stalls(self) -> tuple[float, float]:
         """Seconds in which the begun response stood still so far: for the client to read, for the worker to write."""
-        begun = self.timeline.at("head")
+        moments = self.timeline.moments
+        begun = moments.get("head")
         if begun is None:
             return 0.0, 0.0
-        now = self.timeline.clock()
+        end = moments.get("end")
+        if end is None:
+            end = self.timeline.clock()
         client = self.client_blocked
         if self._blocked_since is not None:
-            client += now - self._blocked_since
-        end = self.timeline.at("end")
-        if end is None:
-            end = (now - self.timeline.origin) * 1000
-        return client, max(0.0, (end - begun) / 1000 - client)
+            client += end - self._blocked_since
+        return client, max(0.0, end - begun - client)
 
     @property
     def goes_on(self) -> bool:

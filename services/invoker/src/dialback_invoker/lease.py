@@ -21,7 +21,7 @@ Mark = Callable[[str], None]
 """Told the name of a step at the moment it happens."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """The runtime posted `response`."""
 
