@@ -1,9 +1,14 @@
-"""What holds for every test: nothing skipped where CI is set."""
+"""What holds for every test: nothing skipped where CI is set, and Ctrl-C means what it means in a terminal."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
+
+# A shell's background job, as some CI starts one, ignores SIGINT, and so would every command that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

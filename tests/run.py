@@ -4,6 +4,7 @@
 
 Branch coverage must be 100 % for the wire and 90 % for every other package. Whatever is skipped is said at the end, and
 is a failure where CI is set. Without a Docker Engine nothing of containers is tested, and that code is not counted.
+What failed, and what was unsteady, is said in the last lines (`phases.py`).
 """
 
 import json
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from phases import Run, say
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST = {
@@ -31,30 +34,32 @@ PAGE = "tests/system/test_page.py"
 
 def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
-    python = sys.executable
     if arguments:
-        return subprocess.call([python, "-m", "pytest", *arguments])
+        return subprocess.call([sys.executable, "-m", "pytest", *arguments])
+    run = Run(ROOT)
+    engine = engine_answers()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COVERAGE_FILE"] = str(Path(folder) / "coverage")
-        inside = subprocess.call(
-            [python, "-m", "coverage", "run", "-m", "pytest", "-q", "-n", "2", "-m", "not system and not browser"]
-        )
-        subprocess.call([python, "-m", "coverage", "combine", "--quiet"])
-        report = Path(folder) / "coverage.json"
-        subprocess.call([python, "-m", "coverage", "json", "--quiet", "-o", str(report)])
-        engine = engine_answers()
-        missed = coverage_missed(json.loads(report.read_text()), () if engine else NEEDS_AN_ENGINE)
+        run.phase("unit", ["-n", "2", "-m", "not system and not browser"], measured=True)
+        missed = coverage_missed(measured(Path(folder) / "coverage.json"), () if engine else NEEDS_AN_ENGINE)
+        del os.environ["COVERAGE_FILE"]
     # Chromium gives requests up when an interface comes or goes, as with every container that has a network: what it
     # looks at is tested before containers are.
-    seen = subprocess.call([python, "-m", "pytest", "-q", "-m", "browser"])
-    seen = subprocess.call([python, "-m", "pytest", "-q", PAGE]) or seen
-    rest = ["-m", "system and not browser", f"--ignore={PAGE}", "--durations=10"]
-    outside = subprocess.call([python, "-m", "pytest", "-q", *rest]) or seen
+    run.phase("browser", ["-m", "browser"])
+    run.phase("page", [PAGE])
+    run.phase("system", ["-m", "system and not browser", f"--ignore={PAGE}", "--durations=10"])
     if not engine:
-        print("NOT TESTED: functions in containers, for no Docker Engine answers (set DOCKER_HOST, or start one)")
-    for line in missed:
-        print(f"coverage: {line}")
-    return inside or outside or (1 if missed else 0)
+        say("NOT TESTED: functions in containers, for no Docker Engine answers (set DOCKER_HOST, or start one)")
+    return run.summary([f"coverage: {line}" for line in missed])
+
+
+def measured(report: Path) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
+    """The coverage of all processes together."""
+    coverage = [sys.executable, "-m", "coverage"]
+    subprocess.call([*coverage, "combine", "--quiet"])
+    subprocess.call([*coverage, "json", "--quiet", "-o", str(report)])
+    read: dict[str, dict[str, dict[str, dict[str, int]]]] = json.loads(report.read_text())
+    return read
 
 
 def engine_answers() -> bool:

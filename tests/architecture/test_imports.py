@@ -1,11 +1,13 @@
 """Who may import whom, and what the bridge weighs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 BRIDGE = ROOT / "services/bridge/src"
@@ -68,3 +70,12 @@ def test_every_package_is_typed_and_says_so() -> None:
     assert len(packages) == 5
     for package in packages:
         assert (package / "py.typed").exists(), package
+
+
+def test_no_line_of_the_wire_is_left_out_of_its_coverage() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        left_out = tomllib.load(file)["tool"]["coverage"]["report"]["exclude_also"]
+    never = re.compile("|".join([*left_out, "pragma: no"]))
+    for path in (BRIDGE / "dialback_wire").rglob("*.py"):
+        hidden = [line for line in path.read_text().splitlines() if never.search(line)]
+        assert not hidden, path

@@ -480,7 +480,7 @@ class Platform:
     ) -> Call:
         """Hand a stamped event to the worker: by a poll, or over the socket whose receiving end is `tunnel`."""
         seed = len(self.runtime.outcomes) + len(self.receiver.relays)
-        invocation = new_id(seed.to_bytes(17, "big"))
+        invocation = new_id(b"%026d" % seed)
         if token is None:
             token = tokens.mint("r1", invocation, seed.to_bytes(32, "big"))[0].decode()
         event = event or http_event()

@@ -167,6 +167,15 @@ def test_a_file_that_is_called_like_every_entry_is_named_after_its_folder(
     assert default_name(Path("/app.py")) == "app"
 
 
+@pytest.mark.parametrize("name", ["-dash", "--force", "-.py"])
+def test_a_leading_dash_makes_no_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "app.py").write_text("app = 1\n")
+    with pytest.raises(UsageProblem, match="begins with a -") as caught:
+        default_name(tmp_path / name)
+    assert caught.value.hint == "give one with --name"
+
+
 @pytest.mark.parametrize("file", ["notes.txt", "app", "app.js"])
 def test_a_file_that_is_no_python_is_refused_with_what_can_be_deployed(tmp_path: Path, file: str) -> None:
     (tmp_path / file).write_text("x")

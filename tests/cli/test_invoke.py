@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_platform import ID, FakePlatform, fault
@@ -120,6 +123,36 @@ def test_an_error_of_the_function_is_a_failure_with_its_body_and_its_trace(run: 
     result = run("invoke", "chat", "/fail")
     assert (result.exit_code, result.stdout) == (1, "broken\n")
     assert result.stderr == f"error: chat answered 502 Bad Gateway\nhint: `dialback trace {ID}` shows what happened\n"
+
+
+def events(stdout: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+def test_for_programs_head_pieces_and_end_are_events_with_their_times(run: Run, reachable: FakePlatform) -> None:
+    result = run("invoke", "chat", "--json")
+    head, piece, end = events(result.stdout)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (head["event"], head["status"], head["id"]) == ("head", 200, ID)
+    assert ["X-Mixed", "a"] in head["headers"]
+    assert (piece["event"], piece["text"], piece["chunk_complete"]) == ("data", "hello\n", True)
+    assert (end["event"], end["bytes"], end["chunks"], end["complete"]) == ("end", 6, 1, True)
+    assert 0 < head["at_ms"] <= piece["at_ms"] <= end["at_ms"]
+
+
+def test_events_of_an_answer_that_is_no_text_are_base64(run: Run, reachable: FakePlatform) -> None:
+    pieces = [event for event in events(run("invoke", "chat", "binary", "--json").stdout) if event["event"] == "data"]
+    assert b"".join(base64.b64decode(piece["base64"]) for piece in pieces) == bytes(range(256)) * 4
+
+
+def test_events_tell_that_an_answer_was_cut_short_or_an_error(run: Run, reachable: FakePlatform) -> None:
+    short = run("invoke", "chat", "/short", "--json")
+    end = events(short.stdout)[-1]
+    assert (short.exit_code, end["complete"], end["bytes"]) == (1, False, 10)
+    assert "cut short after 10 bytes" in end["error"]
+    failed = run("invoke", "chat", "/fail", "--json")
+    assert (failed.exit_code, events(failed.stdout)[0]["status"]) == (1, 502)
+    assert events(failed.stdout)[-1]["complete"]
 
 
 def test_an_answer_that_was_cut_short_is_a_failure(spawn: Spawn, reachable: FakePlatform) -> None:

@@ -51,6 +51,6 @@ async def test_a_port_in_use_is_a_start_problem_that_names_the_setting() -> None
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
-        with pytest.raises(StartProblem, match=r"cannot listen on tcp://127\.0\.0\.1:\d+ \(--metrics\): .*in use"):
+        with pytest.raises(StartProblem, match=r"port \d+ on 127\.0\.0\.1 is in use; .* --metrics"):
             async with metrics_port(TcpAddress("127.0.0.1", holder.getsockname()[1])):
                 raise AssertionError

@@ -13,8 +13,8 @@ from fake_platform import FakePlatform
 from conftest import COMMAND, Run
 from dialback import main as command
 from dialback.errors import CliError, OutputClosed
-from dialback.exchange import Incoming
-from dialback.invoking import Invocation, phrase
+from dialback.exchange import Incoming, Piece
+from dialback.invoking import Bytes, phrase
 from dialback.report import describe_os_error, discard_output, report
 from dialback.terminal import OutputConsole, print_line, progress
 
@@ -32,7 +32,7 @@ def test_a_closed_pipe_is_one_error_wherever_it_is_met(monkeypatch: pytest.Monke
         print_line("x")
     monkeypatch.setattr(sys, "stdout", type("Out", (), {"buffer": ClosedPipe()}))
     with pytest.raises(OutputClosed):
-        Invocation("chat", False)._out(b"x")
+        Bytes(include=False).piece(Piece(0.0, b"x", True))
 
 
 def test_after_a_closed_pipe_what_is_left_goes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:

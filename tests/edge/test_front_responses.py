@@ -5,7 +5,7 @@ import json
 import pytest
 from edge_kit import Front, get
 
-from dialback_wire.messages import Head, Info, Reason, Verdict
+from dialback_wire.messages import Head, Info, Reason, Refusal, Verdict
 
 
 async def test_chunks_go_out_as_they_come(front: Front) -> None:
@@ -206,20 +206,16 @@ async def test_an_end_before_the_head_is_an_error_page_on_a_connection_that_live
     assert (await client.answer()).body == b"fine"
 
 
-async def test_a_refused_stream_is_503_with_retry_after(front: Front) -> None:
+@pytest.mark.parametrize(("stops", "code"), [(False, "overloaded"), (True, "stopping")])
+async def test_a_refused_stream_is_503_with_retry_after_and_the_reason(front: Front, stops: bool, code: str) -> None:
     client = await front.client(get())
-    call_answer = await _refused(front, client)
-    assert call_answer == (503, "1")
-    assert await front.log.code() == "RQ"
-
-
-async def _refused(front: Front, client: object) -> tuple[int, str]:
-    from dialback_wire.messages import Refusal
-
     call = await front.invoker.call()
-    call.stream.refuse(Refusal.UNAVAILABLE, "full")
-    answer = await client.answer()  # type: ignore[attr-defined]
-    return answer.status, answer["retry-after"]
+    assert front.upstream is not None
+    front.upstream.down = stops
+    call.stream.refuse(Refusal.UNAVAILABLE, "going away" if stops else "full")
+    answer = await client.answer()
+    assert (answer.status, answer["retry-after"], json.loads(answer.body)["error"]["code"]) == (503, "1", code)
+    assert await front.log.code() == "RQ"
 
 
 @pytest.mark.parametrize(

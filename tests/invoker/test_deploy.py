@@ -323,6 +323,12 @@ async def test_whatever_the_bridge_serves_can_be_deployed(place: Place, files: d
         ({}, "entry_missing", "there is no Python file"),
         ({"one.py": "", "two.py": ""}, "entry_missing", "there are one.py, two.py"),
         ({"app.py": "x = 1"}, "entry_missing", "app.py: no entry: it exports none of"),
+        (
+            {"app.py": "x = 1", "dialback.toml": "mode = 'callback'\nentry = 'nope:app'\n"},
+            "entry_missing",
+            "dialback.toml:2: no entry: there is no module 'nope'",
+        ),
+        ({"app.py": "x = 1", "dialback.toml": "entry = 'app:nope'\n"}, "entry_missing", "app.py: module 'app' has no"),
         ({"app.py": "x = 1\ndef broken(:"}, "syntax_error", "app.py:2: SyntaxError: invalid syntax"),
         ({"app.py": "import nope"}, "import_failed", "app.py:1: ModuleNotFoundError"),
     ],

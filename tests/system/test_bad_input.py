@@ -299,7 +299,7 @@ def test_a_port_in_use_is_named(fresh: Platform, flag: str) -> None:
         port = str(holder.getsockname()[1])
         other = "--control-port" if flag == "--port" else "--port"
         said = fails_to_start(fresh, "up", flag, port, other, "0")
-        assert port in said
+        assert f"port {port} on 127.0.0.1 is in use; choose another with {flag}, 0 for any" in said
     assert list((fresh.root / "run").iterdir()) == []
 
 

@@ -73,7 +73,9 @@ def test_during_the_drain_the_control_port_says_503_and_draining(make: Callable[
         platform.await_note(tag, "called", 10.0)
         platform.invoker.signal(signal.SIGTERM)
         eventually(lambda: drains(platform), 3.0, "the control port does not say that it drains")
-        assert platform.get("/@probe/hello").status_code == 503
+        refused = platform.get("/@probe/hello")
+        assert (refused.status_code, refused.json()["error"]["code"]) in [(503, "stopping"), (503, "no_upstream")]
+        assert int(refused.headers["retry-after"]) >= 1
         assert running.result(20).endswith("line 19\n")
     assert platform.invoker.wait() == 0
 

@@ -119,8 +119,8 @@ def test_an_id_is_made_of_random_bytes(random: bytes) -> None:
 
 
 def test_an_id_needs_enough_random_bytes_and_has_one_form() -> None:
-    assert ids.new_id(b"\0" * 17) == "0" * 26
-    assert ids.new_id(b"\xff" * 17) == "z" * 26
+    assert ids.new_id(b"\0" * 26) == "0" * 26
+    assert ids.new_id(b"\xff" * 26) == "z" * 26
     assert not any(map(ids.is_id, ("", "0" * 25, "0" * 27, "A" * 26, "0" * 25 + "\n")))
-    with pytest.raises(ValueError, match="17 random bytes, not 16"):
-        ids.new_id(b"\0" * 16)
+    with pytest.raises(ValueError, match="26 random bytes, not 25"):
+        ids.new_id(b"\0" * 25)

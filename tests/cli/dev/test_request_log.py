@@ -63,6 +63,14 @@ async def test_a_line_has_time_status_first_byte_total_size_and_chunks(log: Requ
     assert "secret" not in line
 
 
+async def test_figures_stand_below_each_other_whatever_the_method(log: RequestLog, shown: Any) -> None:
+    for id, method in (("a", "GET"), ("b", "OPTIONS")):
+        log.opened(asked(id))
+        log.ended(summary(id))
+        log.served(record(id, method=method))
+    assert len({line.index("first byte") for line in shown.lines}) == 1
+
+
 @pytest.mark.parametrize(
     ("told", "words"),
     [

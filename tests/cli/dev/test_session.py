@@ -289,8 +289,7 @@ async def test_a_second_session_of_the_same_folder_and_a_port_in_use_are_explain
         options = DevOptions(session.source, "other", events=True)
         assert await DevSession(dev_settings(settings, options, False), options, lambda _: None).main() == 1
     said = capfd.readouterr().err
-    assert f"127.0.0.1:{port}" in said
-    assert "--port 0 picks a free one" in said
+    assert f"port {port} on 127.0.0.1 is in use; choose another with --port, 0 for any" in said
     # The others have taken the signals along.
     session.task.cancel()
     await asyncio.wait([session.task])

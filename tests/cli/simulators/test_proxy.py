@@ -195,7 +195,7 @@ async def test_a_server_that_is_not_there_is_a_reset() -> None:
 async def test_a_port_that_is_taken_is_a_start_problem() -> None:
     listening = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     host, port = listening.sockets[0].getsockname()[:2]
-    with pytest.raises(StartProblem, match=f"cannot listen on 127.0.0.1:{port}"):
+    with pytest.raises(StartProblem, match=f"port {port} on 127.0.0.1 is in use; choose another with --port"):
         await Simulator(Conditions(), host, port).start(host, port)
     listening.close()
 

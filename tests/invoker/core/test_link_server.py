@@ -176,6 +176,18 @@ async def test_going_away_lets_no_new_stream_in(server: LinkServer, connect: Con
     assert await bounded(edge.ask().over) == Refusal.UNAVAILABLE
 
 
+async def test_going_away_lets_no_new_edge_in(server: LinkServer, connect: Connect) -> None:
+    edge = await connect(Edge())
+    await bounded(edge.ready.wait())
+    assert isinstance(await bounded(edge.ask().over), End)
+    server.go_away("stopping")
+    host, port = edge.transport.get_extra_info("peername")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, port)
+    await bounded(edge.went_away.wait())
+    assert not edge.gone.is_set(), "streams that run go on"
+
+
 async def test_closing_ends_every_link_and_the_streams_on_it(server: LinkServer, connect: Connect) -> None:
     edge = await connect(Edge())
     await bounded(edge.ready.wait())

@@ -241,6 +241,22 @@ def test_frames_are_kept_from_both_ends_and_say_their_way() -> None:
     assert len(frames) == 2 * KEPT_FRAMES
 
 
+def test_of_a_long_stream_the_first_and_last_frames_are_kept_and_all_are_counted() -> None:
+    timeline = Timeline()
+    heard: list[tuple[object, ...]] = []
+    timeline.listener = heard.append
+    tap = timeline.tap("socket", 2)
+    for size in range(7 * KEPT_FRAMES + 5):
+        tap(False, FrameType.DATA, size)
+        assert timeline.count == size + 1
+    timeline.frame("runtime", "up", 0, "RESPONSE", 7)
+    sizes = [event[-1] for event in timeline.events()]
+    last = 7 * KEPT_FRAMES + 5
+    assert sizes == [*range(KEPT_FRAMES), *range(last - KEPT_FRAMES + 1, last), 7]
+    assert heard[-1][1:] == ("runtime", "up", 0, "RESPONSE", 7)
+    assert len(heard) == timeline.count == last + 1
+
+
 # --- time-outs ------------------------------------------------------------------------------------------------------
 
 

@@ -55,6 +55,10 @@ class Exchange(ABC):
 
     # --- the request --------------------------------------------------------------------------------------------------
 
+    def forget_event(self) -> None:
+        """The handler has made of the event what its code gets. A stream may go on for days; its event need not."""
+        self.event.clear()
+
     @abstractmethod
     async def read(self) -> bytes:
         """The next part of the request's body; empty when it is over.

@@ -46,7 +46,8 @@ class StreamExchange(Exchange, BaseSink):
         self._streams_body = stamp.body == BODY_STREAM
         self._stream: Stream | None = None
         self._opened: asyncio.Future[None] | None = None
-        self._parts: deque[bytes] = deque()
+        self._parts: deque[bytes] | None = None
+        """Of the request's body; None until there was one, for most have none and an empty deque takes 760 bytes."""
         self._ended = not self._streams_body
         self._closed = False
         self._on_closed: Callable[[], None] | None = None
@@ -56,7 +57,7 @@ class StreamExchange(Exchange, BaseSink):
         self._invited = False
         body = inline_body(event) if stamp.body == BODY_INLINE else b""
         if body:
-            self._parts.append(body)
+            self._parts = deque((body,))
 
     # --- opening ------------------------------------------------------------------------------------------------------
 
@@ -87,6 +88,8 @@ class StreamExchange(Exchange, BaseSink):
     # --- what the stream says -----------------------------------------------------------------------------------------
 
     def on_data(self, data: bytes) -> None:
+        if self._parts is None:
+            self._parts = deque()
         self._parts.append(data)
         self._readers.wake()
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 from .errors import StreamViolation
 from .messages import Field, Fields, Head
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_value = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 HOP_BY_HOP = frozenset(
@@ -42,12 +42,12 @@ BODYLESS = frozenset({204, 304})
 
 def is_token(name: bytes) -> bool:
     """Whether `name` is a token (RFC 9110, 5.6.2)."""
-    return _TOKEN.fullmatch(name) is not None
+    return _is_token(name) is not None
 
 
 def is_value(value: bytes) -> bool:
     """Whether `value` has no CR, LF, NUL or other control character (RFC 9110, 5.5)."""
-    return _VALUE.fullmatch(value) is not None
+    return _is_value(value) is not None
 
 
 def content_length(value: bytes) -> int | None:
@@ -64,21 +64,24 @@ def named_by_connection(fields: Fields) -> frozenset[bytes]:
 
 def end_to_end(fields: Fields, keep: frozenset[bytes] = frozenset()) -> Fields:
     """`fields` without hop-by-hop fields, what `Connection` names, and Dialback's reserved names (except `keep`)."""
-    dropped = HOP_BY_HOP | named_by_connection(fields)
-    return tuple(
+    dropped = HOP_BY_HOP
+    if b"connection" in [name for name, _ in fields]:
+        dropped |= named_by_connection(fields)
+    kept = [
         field
         for field in fields
-        if field[0] in keep or not (field[0] in dropped or field[0].startswith(RESERVED_PREFIX))
-    )
+        if not (field[0] in dropped or field[0].startswith(RESERVED_PREFIX)) or field[0] in keep
+    ]
+    return fields if len(kept) == len(fields) else tuple(kept)
 
 
 def check_fields(fields: Fields) -> None:
     """Raise StreamViolation unless every field could be written to an HTTP/1.1 peer as it stands."""
     check_size(fields)
     for name, value in fields:
-        if not is_token(name):
+        if not _is_token(name):
             raise StreamViolation(f"header name {_shown(name)} is not a token")
-        if not is_value(value):
+        if not _is_value(value):
             raise StreamViolation(f"header {_shown(name)} has a control character in its value")
 
 
@@ -86,9 +89,7 @@ def check_size(fields: Fields) -> None:
     """Raise StreamViolation when there are more fields, or more bytes of them, than may be relayed."""
     if len(fields) > MAX_FIELDS:
         raise StreamViolation(f"{len(fields)} header fields; {MAX_FIELDS} at most")
-    size = 0
-    for name, value in fields:
-        size += len(name) + len(value)
+    size = sum([len(name) + len(value) for name, value in fields])
     if size > MAX_BYTES:
         raise StreamViolation(f"{size} bytes of header fields; {MAX_BYTES} at most")
     if size > MAX_PART and any(max(len(name), len(value)) > MAX_PART for name, value in fields):
@@ -110,7 +111,7 @@ def check_response_head(head: Head) -> tuple[Head, int | None]:
     named: frozenset[bytes] = frozenset()
     for name, value in head.fields:
         lowered, passes = _judged(name) if len(name) <= _REMEMBERED_NAME else _judge(name)
-        if _VALUE.fullmatch(value) is None:
+        if not _is_value(value):
             raise StreamViolation(f"header {_shown(lowered)} has a control character in its value")
         if passes:
             fields.append((lowered, value))
@@ -135,7 +136,7 @@ def check_response_head(head: Head) -> tuple[Head, int | None]:
 def _judge(name: bytes) -> tuple[bytes, bool]:
     """The name in lower case, and whether a field of this name may go on to the client. Raises StreamViolation."""
     lowered = name.lower()
-    if not is_token(lowered):
+    if not _is_token(lowered):
         raise StreamViolation(f"header name {_shown(lowered)} is not a token")
     return lowered, not (lowered in HOP_BY_HOP or lowered.startswith(RESERVED_PREFIX))
 

@@ -316,6 +316,8 @@ def decode_trailers(payload: bytes) -> Fields:
 
 def encode_end(end: End) -> bytes:
     """`verdict (1) count (8) status (2) retry-after (2) code length (1) code detail`."""
+    if not end.code and not end.detail:
+        return _pack(_END, end.verdict, end.count, end.status, end.retry_after, 0)
     code = _text(end.code, MAX_CODE)
     return _pack(_END, end.verdict, end.count, end.status, end.retry_after, len(code)) + code + _text(end.detail)
 
@@ -326,10 +328,12 @@ def decode_end(payload: bytes) -> End:
         verdict, count, status, retry_after, code_length = _END.unpack_from(payload)
     except struct.error as error:
         raise StreamViolation("END cannot be decoded") from error
+    known = _VERDICTS.get(verdict, Verdict.ERROR)
+    if len(payload) == _END.size and not code_length:
+        return End(known, count, status, "", "", retry_after)
     code_end = _END.size + code_length
     if code_end > len(payload):
         raise StreamViolation("END's code is longer than its frame")
-    known = _VERDICTS.get(verdict, Verdict.ERROR)
     code = payload[_END.size : code_end].decode(errors="replace")
     return End(known, count, status, code, payload[code_end:].decode(errors="replace"), retry_after)
 

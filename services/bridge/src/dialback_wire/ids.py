@@ -6,10 +6,11 @@ The caller brings the randomness, because this package reads neither clock nor e
 import re
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [_ALPHABET[number & 31] + _ALPHABET[number >> 5] for number in range(1024)]
+_DIGITS = bytes(ord(_ALPHABET[number & 31]) for number in range(256))
+"""The digit of each byte: its five lower bits, so that every digit is as likely as any other."""
 _PATTERN = re.compile(r"[0-9a-z]{26}")
 
-RANDOM_BYTES = 17
+RANDOM_BYTES = 26
 """How many random bytes `new_id` needs."""
 
 
@@ -20,8 +21,7 @@ def new_id(random: bytes) -> str:
     """
     if len(random) < RANDOM_BYTES:
         raise ValueError(f"an id needs {RANDOM_BYTES} random bytes, not {len(random)}")
-    number = int.from_bytes(random[:RANDOM_BYTES], "big")
-    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(0, 130, 10)])
+    return random[:RANDOM_BYTES].translate(_DIGITS).decode("ascii")
 
 
 def is_id(text: str) -> bool:

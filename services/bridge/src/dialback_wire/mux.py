@@ -105,7 +105,7 @@ class Mux:
         self.peer_max_frame = 0
         self.peer_window = 0
         self.leaving: list[Stream] = []
-        self.control: list[bytes] = []
+        self.control: list[bytes | bytearray] = []
         self._write = write
         self._defer = defer
         self._on_open = on_open

@@ -53,6 +53,8 @@ class StreamSink(Protocol):
 class BaseSink:
     """A sink that does nothing. Owners inherit it and answer what concerns them."""
 
+    __slots__ = ()
+
     def on_accept(self, accept: Accept) -> None:
         """Nothing."""
 

@@ -1,9 +1,9 @@
 """One stream: the state of its two halves, its credit, and what it still has to say."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from . import frames
+from .carrier import Carrier
 from .errors import LocalError, StreamViolation
 from .flow import ReceiveWindow
 from .frames import KNOWN, FrameType
@@ -11,9 +11,6 @@ from .messages import Accept, End, Fields, Head, Info, Reason, Refusal, Request,
 from .outbox import Outbox
 from .sink import BaseSink, StreamSink
 from .tables import BODY, Body, Response
-
-if TYPE_CHECKING:
-    from .mux import Mux
 
 Tap = Callable[[bool, int, int], None]
 """Is told of every frame of a stream: whether it was sent (or came), its type, the size of its payload in bytes."""
@@ -60,7 +57,7 @@ class Stream:
         "tap",
     )
 
-    def __init__(self, mux: "Mux", stream_id: int, sink: StreamSink) -> None:
+    def __init__(self, mux: "Carrier[Stream]", stream_id: int, sink: StreamSink) -> None:
         self.id = stream_id
         self.sink = sink
         self.tap: Tap | None = None
@@ -75,7 +72,8 @@ class Stream:
         self._body = _BODY_NONE
         self._outbox = Outbox(mux.peer_window)
         self._incoming = ReceiveWindow(mux.limits.window, mux.limits.max_window, mux.budget)
-        self._tail: list[bytes] = []
+        self._tail: bytes | None = None
+        """TRAILERS, behind everything that is queued."""
         self._ending: End | None = None
         self._credited = False
         self._infos = 0
@@ -110,7 +108,8 @@ class Stream:
     def has_room(self, most: int) -> bool:
         """Whether not more is queued than the other side would take now, nor more than `most` bytes."""
         outbox = self._outbox
-        return outbox.queued <= most and outbox.sendable == outbox.queued
+        queued, window = outbox.queued, outbox.window
+        return queued <= most and queued <= window.limit - window.sent
 
     @property
     def sent(self) -> int:
@@ -181,7 +180,9 @@ class Stream:
 
         With `flush` an eager mux sends the first bytes of a tick at once; without, they wait for the tick's end.
         """
-        if (self._gives_data() or self._advance(FrameType.DATA)) and data:
+        # As `_advance` would have it, without asking: a stream may be written to a million times.
+        giving = self._body is _BODY_STREAMING if self._asks else self._response is _STREAMING
+        if ((giving and self._ending is None) or self._advance(FrameType.DATA)) and data:
             self._outbox.put(data)
             if not self.in_turn or (flush and self._mux.sends_early):
                 self._wake(flush)
@@ -191,7 +192,7 @@ class Stream:
         payload = self._mux.fitting(frames.encode_fields(fields))
         if self._advance(FrameType.TRAILERS):
             if self.queued:
-                self._tail.append(self._frame(FrameType.TRAILERS, payload))
+                self._tail = self._frame(FrameType.TRAILERS, payload)
             else:
                 self._send(FrameType.TRAILERS, payload)
 
@@ -226,10 +227,6 @@ class Stream:
         wanted = self._response in (_WAITING, _STREAMING) if self._asks else self._body is _BODY_STREAMING
         if wanted:
             self._send(FrameType.WINDOW, frames.encode_window(self._incoming.consumed, self._incoming.limit))
-
-    def _gives_data(self) -> bool:
-        half = self._body is _BODY_STREAMING if self._asks else self._response is _STREAMING
-        return half and self._ending is None
 
     def _takes_data(self) -> bool:
         return self._response is _STREAMING if self._asks else self._body is _BODY_STREAMING
@@ -266,7 +263,7 @@ class Stream:
         if self._outbox.sendable:
             self._mux.take_turn(self, flush)
 
-    def take(self, parts: list[bytes]) -> int:
+    def take(self, parts: list[bytes | bytearray]) -> int:
         """Put what credit allows, one frame of DATA at most, into `parts`. Returns its bytes. For the mux."""
         outbox = self._outbox
         count = min(outbox.sendable, self._mux.max_data)
@@ -277,8 +274,9 @@ class Stream:
         if self.tap is not None:
             self.tap(True, _DATA, count)
         if not outbox.queued:
-            parts += self._tail
-            self._tail.clear()
+            if self._tail is not None:
+                parts.append(self._tail)
+                self._tail = None
         else:
             self._wake(False)
         self._mux.tell(self, self.sink.on_sent, count)
@@ -287,7 +285,7 @@ class Stream:
             self._finish(parts)
         return count
 
-    def _finish(self, parts: list[bytes]) -> None:
+    def _finish(self, parts: list[bytes | bytearray]) -> None:
         """Everything has left: END follows it."""
         ending, self._ending = self._ending, None
         assert ending is not None
@@ -310,7 +308,7 @@ class Stream:
 
     def _drop(self) -> None:
         self._outbox.drop()
-        self._tail.clear()
+        self._tail = None
         self._ending = None
 
     def _close(self) -> None:

@@ -14,6 +14,7 @@ They are raised anywhere and printed in one place, `report`.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 OK = 0
@@ -90,6 +91,13 @@ class Truncated(CliError):
 
 class StartProblem(CliError):
     """A port is in use, the data folder belongs to another platform, its database is damaged, ..."""
+
+
+def cannot_listen(error: OSError, host: str, port: int, flag: str) -> StartProblem:
+    """Why nothing listens there; `flag` is what chooses another port."""
+    if error.errno == errno.EADDRINUSE:
+        return StartProblem(f"port {port} on {host} is in use; choose another with {flag}, 0 for any")
+    return StartProblem(f"cannot listen on {host}:{port} ({flag}): {error.strerror or error}")
 
 
 class OutputClosed(CliError):

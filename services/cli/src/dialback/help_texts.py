@@ -62,6 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         """dialback invoke chat /ask -d '{"say": "hi"}' -H 'content-type: application/json'""",
         "dialback invoke upload / -X PUT -d @big.iso",
         "dialback invoke chat /stream --mode buffered  # this one request, whatever the function's mode",
+        "dialback invoke chat /stream --json  # head, pieces and end with their times",
     ),
     "trace": (
         "dialback trace --last",

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from dialback.address import TcpAddress, bracketed
-from dialback.errors import StartProblem
+from dialback.errors import cannot_listen
 from dialback_invoker.control.guard import LOOPBACK
 from dialback_invoker.control.metrics import metrics_routes
 from dialback_invoker.metrics.exposition import PATH, Exposition
@@ -42,7 +42,7 @@ async def metrics_port(address: TcpAddress | None) -> AsyncIterator[Metrics]:
         try:
             await web.TCPSite(runner, address.host, address.port).start()
         except OSError as error:
-            raise StartProblem(f"cannot listen on {address} (--metrics): {error.strerror or error}") from error
+            raise cannot_listen(error, address.host, address.port, "--metrics") from error
         host, port = runner.addresses[0][:2]
         metrics.url = f"http://{bracketed(host)}:{port}{PATH}"
         yield metrics

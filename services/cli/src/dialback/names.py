@@ -26,7 +26,11 @@ def check_name(name: str, origin: str = "") -> str:
 
 
 def clean_name(text: str) -> str:
-    """The name nearest to the name of a folder or file: other characters become one -; UsageProblem if none is left."""
+    """The name nearest to the name of a folder or file: other characters become one -; UsageProblem if none is left, or
+    if it begins with a dash: it would look like a flag to every command.
+    """
+    if text.startswith("-"):
+        raise UsageProblem(f"{text!r} begins with a -, which no function's name does", hint="give one with --name")
     name = _OTHER.sub("-", text).strip("-")[:LONGEST].rstrip("-")
     if not name:
         raise UsageProblem(f"no function name can be made of {text!r}", hint="give one with --name")

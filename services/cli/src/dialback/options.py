@@ -49,6 +49,7 @@ def setting(flag: str, text: str, metavar: str, panel: str) -> object:
     return typer.Option(flag, help=text, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.", rich_help_panel=OUTPUT)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
 Control = Annotated[
     str | None,

@@ -259,8 +259,12 @@ class Exchange(BaseSink):
         """Not let in: nothing has run."""
         if not self.over:
             self._upstream_said = True
-            message = "The platform cannot take this request now."
-            self._fail(503, "overloaded", message, log="RQ", retry_after=1, detail=reason)
+            if self._edge.upstream.ready:
+                word, message = "overloaded", "The platform cannot take this request now."
+            else:
+                # Its farewell came just before.
+                word, message = "stopping", "The platform is stopping."
+            self._fail(503, word, message, log="RQ", retry_after=1, detail=reason)
 
     def on_lost(self, why: str) -> None:
         """The link died. The function may have run, so nothing is tried again."""

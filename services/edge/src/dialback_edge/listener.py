@@ -48,7 +48,7 @@ class Listener:
             )[0]
             listening = socket.socket(family, kind, protocol)
         except OSError as error:
-            raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+            raise _cannot_listen(error, host, port) from error
         try:
             listening.setblocking(False)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,7 +59,7 @@ class Listener:
             listening.listen(self._backlog)
         except OSError as error:
             listening.close()
-            raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+            raise _cannot_listen(error, host, port) from error
         self._socket = listening
         self.resume()
         bound = listening.getsockname()
@@ -114,6 +114,12 @@ class Listener:
             await loop.connect_accepted_socket(self._factory, accepted)
         except OSError:
             accepted.close()
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> SettingsError:
+    if error.errno == errno.EADDRINUSE:
+        return SettingsError(f"port {port} on {host} is in use; choose another with --port, 0 for any")
+    return SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}")
 
 
 def _file_limit() -> int:

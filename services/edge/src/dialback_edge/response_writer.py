@@ -116,7 +116,7 @@ class ResponseWriter:
             lines.append((b"connection", b"close"))
         elif self._minor == 0:
             lines.append((b"connection", b"keep-alive"))
-        if not any(name == b"date" for name, _ in lines):
+        if b"date" not in [name for name, _ in fields]:
             lines.append(_clock.field())
         lines.append((b"x-dialback-id", request_id.encode()))
         return _status_line(head.status) + _block(lines)

@@ -76,7 +76,7 @@ class LinkSettings(Frozen):
     port: int | None = Field(default=None, ge=1, le=65535)
     key_file: Path | None = None
     """A file, readable by its owner alone, with the key that both ends prove to know."""
-    first_wait: NonNegativeFloat = 5.0
+    first_wait: NonNegativeFloat = 1.0
     """Seconds that the start waits for the first link; after that the edge serves 503 until there is one."""
     connect_timeout: PositiveFloat = 5.0
     backoff_min: PositiveFloat = 0.05

@@ -197,6 +197,16 @@ def load_config(folder: Path) -> FunctionConfig:
     return parse_config(raw)
 
 
+def key_place(folder: Path, *path: str) -> tuple[int | None, str | None]:
+    """The line of a key in the configuration in ``folder``, which was read before, and what stands there."""
+    try:
+        text = (folder / CONFIG_FILE).read_text("utf-8")
+    except OSError:
+        return None, None
+    line = line_of(key_lines(text), path)
+    return line, _line(text.splitlines(), line or 0)
+
+
 def parse_config(raw: bytes, file: str = CONFIG_FILE) -> FunctionConfig:
     """The configuration in the bytes of a ``dialback.toml``; ``file`` is the name that errors show."""
     if len(raw) > LARGEST_CONFIG:

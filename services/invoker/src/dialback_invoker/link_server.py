@@ -73,7 +73,9 @@ class LinkServer:
         return mux
 
     def go_away(self, reason: str) -> None:
-        """Ask every edge to open no more streams."""
+        """Ask every edge to open no more streams, and let no other one in."""
+        if self._server is not None:
+            self._server.close()
         for mux in [*(link.mux for link in self._links), *self._joined]:
             mux.go_away(reason)
 

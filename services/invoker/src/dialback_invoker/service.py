@@ -1,6 +1,7 @@
 """The invoker's composition root: the only place where its parts are made and joined."""
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -442,5 +443,8 @@ async def _bind(start: Awaitable[object], wanted: TcpAddress, flag: str) -> None
     try:
         await start
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {wanted.port} on {wanted.host} is in use; choose another with {flag}"
+            raise PlatformFailure(message, code="port_in_use") from error
         where = f"{wanted.host}:{wanted.port}"
         raise PlatformFailure(f"cannot listen on {where} ({flag}): {error.strerror}", code="cannot_listen") from error

@@ -5,8 +5,8 @@ Times are monotonic seconds inside, milliseconds after `received` outside.
 
 import time
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from struct import Struct
 
 from dialback_wire.frames import FrameType
 
@@ -18,23 +18,51 @@ KEPT_FRAMES = 200
 FrameEvent = tuple[float, str, str, int, str, int]
 """Milliseconds after `received`, hop, direction, stream, type, size in bytes."""
 
-_Passed = tuple[float, str, str, int, int | str, int]
-"""The same as it is put down: by the clock, and with the type's number."""
+_RECORD = Struct("<dBHII")
+"""A kept frame, packed: milliseconds, way, kind, stream, size. A stream of days keeps its hundreds all the time, and
+tuples take seven times as much."""
 
+_WAYS = (
+    ("link", "down"),
+    ("link", "up"),
+    ("socket", "down"),
+    ("socket", "up"),
+    ("runtime", "down"),
+    ("runtime", "up"),
+)
+"""Hop and direction. The opposite of the way `n` is `n ^ 1`."""
+
+_WAY = {way: number for number, way in enumerate(_WAYS)}
 _NAMES = {int(kind): kind.name for kind in FrameType}
+_KINDS = {name: kind for kind, name in _NAMES.items()}
+_MESSAGES = 0x100
+"""What is no frame is numbered from here on."""
+
+_pack = _RECORD.pack
+_PART = KEPT_FRAMES * _RECORD.size
+_FULL = 3 * _PART
+
+
+def _kind(name: str) -> int:
+    """The number of a frame's or message's name."""
+    number = _KINDS.get(name)
+    if number is None:
+        number = _KINDS[name] = _MESSAGES + len(_KINDS)
+        _NAMES[number] = name
+    return number
 
 
 class Gaps:
     """Times between chunks: the first and last few, and a histogram of all."""
 
-    __slots__ = ("_began", "_counts", "_first", "_last", "_previous", "count")
+    __slots__ = ("_began", "_first", "_last", "_previous", "count", "histogram")
 
     def __init__(self) -> None:
         self.count = 0
         self._first: list[float] = []
-        self._last: deque[float] | None = None
-        """Made when it is needed, as here and below: most answers are one chunk."""
-        self._counts: list[int] = []
+        self._last: list[float] = []
+        self.histogram = [0] * (len(GAP_BUCKETS_MS) + 1)
+        """How many gaps lay below each of GAP_BUCKETS_MS, and above them all."""
         self._began = 0.0
         self._previous: float | None = None
 
@@ -42,26 +70,16 @@ class Gaps:
         """A chunk came at `now`."""
         self.count += 1
         if self._previous is not None:
-            self._gap((now - self._previous) * 1000)
+            gap = (now - self._previous) * 1000
+            self.histogram[bisect_left(GAP_BUCKETS_MS, gap)] += 1
+            if len(self._first) < SHOWN_GAPS:
+                self._first.append(gap)
+            else:
+                self._last.append(gap)
+                del self._last[:-SHOWN_GAPS]
         else:
             self._began = now
         self._previous = now
-
-    def _gap(self, gap: float) -> None:
-        if not self._counts:
-            self._counts = [0] * (len(GAP_BUCKETS_MS) + 1)
-        self._counts[bisect_left(GAP_BUCKETS_MS, gap)] += 1
-        if len(self._first) < SHOWN_GAPS:
-            self._first.append(gap)
-        else:
-            if self._last is None:
-                self._last = deque(maxlen=SHOWN_GAPS)
-            self._last.append(gap)
-
-    @property
-    def histogram(self) -> Sequence[int]:
-        """How many gaps lay below each of GAP_BUCKETS_MS, and above them all; empty before the first gap."""
-        return self._counts
 
     @property
     def latest(self) -> float | None:
@@ -77,11 +95,11 @@ class Gaps:
         """As the trace shows it; a bucket without a bound has `le_ms` null."""
         bounds: tuple[float | None, ...] = (*GAP_BUCKETS_MS, None)
         histogram = [
-            {"le_ms": bound, "count": count} for bound, count in zip(bounds, self._counts, strict=False) if count
+            {"le_ms": bound, "count": count} for bound, count in zip(bounds, self.histogram, strict=True) if count
         ]
         return {
             "first": [round(gap, 3) for gap in self._first],
-            "last": [round(gap, 3) for gap in self._last or ()],
+            "last": [round(gap, 3) for gap in self._last],
             "histogram": histogram,
         }
 
@@ -89,7 +107,7 @@ class Gaps:
 class Timeline:
     """Marks, chunk gaps and frames of one invocation."""
 
-    __slots__ = ("_dropped", "_first", "_last", "_marks", "clock", "gaps", "listener", "origin", "received_at")
+    __slots__ = ("_dropped", "_frames", "_marks", "clock", "gaps", "listener", "origin", "received_at")
 
     def __init__(self, age_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """`age_seconds`: how long ago the edge saw the request."""
@@ -99,9 +117,13 @@ class Timeline:
         self.gaps = Gaps()
         self.listener: Callable[[FrameEvent], None] | None = None
         self._marks: dict[str, float] = {"received": self.origin}
-        self._first: list[_Passed] = []
-        self._last: deque[_Passed] | None = None
+        self._frames = bytearray()
         self._dropped = 0
+
+    @property
+    def count(self) -> int:
+        """All frames that passed, kept or not."""
+        return self._dropped + len(self._frames) // _RECORD.size
 
     def mark(self, name: str, at: float | None = None) -> None:
         """Something happened now, or `at` a moment of the clock. Only its first time counts."""
@@ -125,43 +147,32 @@ class Timeline:
     def tap(self, hop: str, stream: int) -> Callable[[bool, int, int], None]:
         """A tap for a stream of the hop `link` or `socket` (see `dialback_wire.stream.Tap`)."""
         # Up is towards the client. The invoker answers on the link and asks on the socket.
-        sent, came = ("up", "down") if hop == "link" else ("down", "up")
-        clock, first = self.clock, self._first
+        sends = _WAY[hop, "up" if hop == "link" else "down"]
+        comes = sends ^ 1
+        clock, origin, frames = self.clock, self.origin, self._frames
 
         def tap(was_sent: bool, kind: int, size: int) -> None:
-            passed = (clock(), hop, sent if was_sent else came, stream, kind, size)
-            if len(first) < KEPT_FRAMES and self.listener is None:
-                # Nearly all: what is told of them is made when somebody asks.
-                first.append(passed)
-            else:
-                self._passed(passed)
+            # Extended in place. Seven or more times for every request, so without another call.
+            frames.extend(_pack((clock() - origin) * 1000, sends if was_sent else comes, kind, stream, size))
+            if self.listener is not None or len(frames) >= _FULL:
+                self._kept()
 
         return tap
 
-    def frame(self, hop: str, direction: str, stream: int, kind: int | str, size: int) -> None:
+    def frame(self, hop: str, direction: str, stream: int, kind: str, size: int) -> None:
         """A frame, or a message of the runtime API, passed the invoker."""
-        self._passed((self.clock(), hop, direction, stream, kind, size))
+        passed = (self.clock() - self.origin) * 1000
+        self._frames += _pack(passed, _WAY[hop, direction], _kind(kind), stream, size)
+        self._kept()
 
-    def _passed(self, passed: _Passed) -> None:
-        if len(self._first) < KEPT_FRAMES:
-            self._first.append(passed)
-        else:
-            if self._last is None:
-                self._last = deque(maxlen=KEPT_FRAMES)
-            self._dropped += len(self._last) == KEPT_FRAMES
-            self._last.append(passed)
+    def _kept(self) -> None:
+        frames = self._frames
         if self.listener is not None:
-            self.listener(self._event(passed))
-
-    def _event(self, passed: _Passed) -> FrameEvent:
-        at, hop, direction, stream, kind, size = passed
-        name = kind if isinstance(kind, str) else _NAMES.get(kind, "?")
-        return ((at - self.origin) * 1000, hop, direction, stream, name, size)
-
-    @property
-    def count(self) -> int:
-        """All frames that passed, kept or not."""
-        return len(self._first) + (0 if self._last is None else len(self._last)) + self._dropped
+            self.listener(_unpacked(frames[-_RECORD.size :]))
+        if len(frames) >= _FULL:
+            # Of what follows the first ones, the older half.
+            del frames[_PART : 2 * _PART]
+            self._dropped += KEPT_FRAMES
 
     def marks(self) -> list[dict[str, object]]:
         """All marks in the order of their times."""
@@ -170,11 +181,18 @@ class Timeline:
 
     def events(self) -> list[FrameEvent]:
         """The kept frames, in order."""
-        return list(map(self._event, [*self._first, *(self._last or ())]))
+        frames = self._frames
+        kept = frames[:_PART] + frames[max(_PART, len(frames) - _PART) :]
+        return [_unpacked(kept[at : at + _RECORD.size]) for at in range(0, len(kept), _RECORD.size)]
 
     def frames(self) -> list[dict[str, object]]:
         """The kept frames as a trace shows them."""
         return [frame_dict(event) for event in self.events()]
+
+
+def _unpacked(record: bytearray) -> FrameEvent:
+    t, way, kind, stream, size = _RECORD.unpack(record)
+    return (t, *_WAYS[way], stream, _NAMES.get(kind, "?"), size)
 
 
 def frame_dict(event: FrameEvent) -> dict[str, object]:

@@ -40,6 +40,7 @@ class AsgiHandler(Handler):
     async def run(self, exchange: Exchange) -> None:
         connection = AsgiConnection(exchange)
         scope = make_scope(exchange.event, self._lifespan.state)
+        exchange.forget_event()
         await self._application(scope, connection.receive, connection.send)
         connection.check_complete()
 

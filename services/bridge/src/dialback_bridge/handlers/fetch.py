@@ -38,6 +38,7 @@ class FetchHandler(Handler):
             http = http_request(exchange.event)
         except EventError as error:
             raise HandlerFailed(str(error)) from None
+        exchange.forget_event()
         function = self._function(http.method)
         answer = FetchAnswer(exchange, http.method == "HEAD")
         if function is None:

@@ -37,6 +37,7 @@ class RequestHandlerHandler(Handler):
             request = http_request(exchange.event)
         except EventError as error:
             raise HandlerFailed(str(error)) from None
+        exchange.forget_event()
         call = LoopCaller()
         answer = RawAnswer(exchange, call, request.method == "HEAD")
         connection = Connection(body_file(exchange, call, head_of(request)), answer)

@@ -41,6 +41,7 @@ class WsgiHandler(Handler):
             request = http_request(exchange.event)
         except EventError as error:
             raise HandlerFailed(str(error)) from None
+        exchange.forget_event()
         call = LoopCaller()
         environ = make_environ(request, body_file(exchange, call))
         answer = WsgiAnswer(exchange, call, request.method == "HEAD")

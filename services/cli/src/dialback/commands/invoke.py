@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dialback.completing import function_names
-from dialback.options import Config, Control, DataDir, PublicUrl, Token
+from dialback.options import Config, Control, DataDir, JsonLines, PublicUrl, Token
 
 
 def invoke(
@@ -39,14 +39,16 @@ def invoke(
     token: Token = None,
     data_dir: DataDir = None,
     config: Config = None,
+    json: JsonLines = False,
 ) -> None:
     """Send one request to a function and write its answer to stdout as it comes.
 
     The body of the request is streamed while the answer is read. A status of 400 or more and an answer that
     stops short are failures (exit code 1). With --mode this one request runs in another mode than the function's.
+    With --json head, each piece and end are events with their times.
     """
     from dialback.comparing import check_mode, in_mode
-    from dialback.invoking import Invocation
+    from dialback.invoking import Bytes, Events, Invocation
     from dialback.names import check_name
     from dialback.request_parts import outgoing
     from dialback.session import connect, settings_of
@@ -60,4 +62,4 @@ def invoke(
         with connect(context) as client:
             address = address or client.platform().public_url
             request = request if mode is None else in_mode(client, name, mode, request)
-    Invocation(name, include).write(address, request)
+    Invocation(name, Events() if json else Bytes(include)).write(address, request)

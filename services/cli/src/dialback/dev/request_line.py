@@ -10,8 +10,8 @@ from dialback.ending import code_words
 from dialback.terminal import QUIET, milliseconds, safe, size
 from dialback_edge.access_log import AccessRecord
 
-PATH = 24
-"""Columns of the path, longer ones push the rest along."""
+WHAT = 28
+"""Columns of method and path, longer ones push the rest along."""
 LONGEST_PATH = 100
 
 
@@ -19,7 +19,7 @@ def request_line(record: AccessRecord, summary: dict[str, object] | None) -> Tex
     """`12:30:01  200 GET /chat    first byte 3.1 ms · total 1.20 s · 1.2 KiB · streamed 12 chunks`"""
     status = "red" if not record.status or record.status >= 500 else "yellow" if record.status >= 400 else "green"
     line = Text.assemble((f"{clock(record.at + record.duration)}  ", QUIET), (f"{record.status or '---'}", status))
-    line.append(f" {safe(record.method)} {short(record.path).ljust(PATH)}")
+    line.append(" " + f"{safe(record.method)} {short(record.path)}".ljust(WHAT))
     facts = [
         "" if record.head_after is None else f"first byte {milliseconds(record.head_after * 1000)}",
         f"total {milliseconds(record.duration * 1000)}",

@@ -152,6 +152,4 @@ def _explained(problem: StartProblem) -> StartProblem:
     """With what to do about it."""
     if "data folder" in problem.message:
         problem.hint = "does another `dialback dev` of this folder run?"
-    elif "cannot listen" in problem.message:
-        problem.hint = "does another program have this port? --port 0 picks a free one"
     return problem

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 
-from dialback.errors import StartProblem
+from dialback.errors import cannot_listen
 from dialback.simulators.buffering import Buffering
 from dialback.simulators.conditions import Conditions
 from dialback.simulators.lane import READ, Lane, Reset
@@ -30,7 +30,7 @@ class Simulator:
         try:
             self._server = await asyncio.start_server(self._accepted, host, port, limit=READ)
         except OSError as error:
-            raise StartProblem(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+            raise cannot_listen(error, host, port, "--port") from error
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
 

@@ -26,8 +26,8 @@ from dialback_invoker.deployment import Deployment, new_deployment_id
 from dialback_invoker.environments.builder import Tell
 from dialback_invoker.environments.environment import Environment, folder_size
 from dialback_invoker.environments.environments import Environments
-from dialback_invoker.errors import Conflict, DialbackError, InvalidInput, NotFound
-from dialback_invoker.function_config import FunctionConfig, load_config
+from dialback_invoker.errors import Conflict, DialbackError, EntryError, InvalidInput, NotFound
+from dialback_invoker.function_config import CONFIG_FILE, FunctionConfig, key_place, load_config
 from dialback_invoker.names import check_name, name_key
 from dialback_invoker.paths import DataFolder, from_os_error
 from dialback_invoker.registry import Registry
@@ -36,6 +36,9 @@ from dialback_invoker.store.port import Store
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+
+_ENTRY_MISSING = "entry_missing"
+"""The bridge's word for an entry that it did not find."""
 
 
 def _nobody(_line: str) -> None:
@@ -281,5 +284,11 @@ class Deployer:
                 raise from_os_error(error, "cannot copy the bundle for its inspection") from error
             python = self.environments.python_of(environment.key) if environment is not None else None
             return await self._inspector.inspect(copy, config, python, self._surroundings(name))
+        except EntryError as error:
+            if config.entry is None or error.code != _ENTRY_MISSING or error.file is not None:
+                raise
+            # What the bridge says is about the setting, and where that stands only its file knows.
+            line, source = key_place(staging, "entry")
+            raise EntryError(error.message, code=error.code, file=CONFIG_FILE, line=line, source=source) from error
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True))
