@@ -51,6 +51,12 @@ def test_a_head_that_must_not_reach_a_client_is_a_violation(head: Head, why: str
         (Head(200, ((b"transfer-encoding", b"chunked"), (b"te", b"x"), (b"upgrade", b"h2c"))), Head(200, ()), None),
         (Head(200, ((b"connection", b"close, X-Y"), (b"x-y", b"1"), (b"z", b"2"))), Head(200, ((b"z", b"2"),)), None),
         (Head(200, ((b"x-dialback-id", b"forged"), (b"x-dialback-run", b"t"))), Head(200, ()), None),
+        (Head(200, ((b"X" * 200, b"long"),)), Head(200, ((b"x" * 200, b"long"),)), None),
+        (
+            Head(200, ((b"content-length", b"7"), (b"Connection", b"Content-Length, x-a"), (b"x-a", b"b"))),
+            Head(200, ()),
+            None,
+        ),
     ],
 )
 def test_a_head_is_made_fit_to_be_relayed(head: Head, expected: Head, length: int | None) -> None:

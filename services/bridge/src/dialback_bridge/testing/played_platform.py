@@ -132,6 +132,8 @@ class PlayedPlatform(BaseSink):
     def release(self, socket: None) -> None:
         """The bridge needs the socket no more."""
 
+    in_order = False
+
     async def respond(self, request_id: str, body: bytes) -> None:
         """The runtime API's `response`."""
         self._answered(body)
