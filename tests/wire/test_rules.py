@@ -75,6 +75,12 @@ def test_reserved_and_connection_fields_are_stripped_except_what_is_to_be_kept()
     assert kept == ((b"x-dialback-run", b"ticket"), (b"accept", b"*/*"))
 
 
+def test_a_part_fits_its_frame_s_length_of_16_bits() -> None:
+    fields.check_size(((b"x", b"y" * fields.MAX_PART),))
+    with pytest.raises(StreamViolation, match="65535 at most"):
+        fields.check_size(((b"", b"y" * (fields.MAX_PART + 1)),))
+
+
 def test_small_questions_about_fields() -> None:
     some: Fields = ((b"a", b"1"), (b"b", b"2"), (b"a", b"3"))
     assert fields.first(some, b"a") == b"1"
