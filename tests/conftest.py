@@ -3,36 +3,47 @@ tests several processes of pytest leave to one of them.
 """
 
 import os
+import re
 import signal
 from collections.abc import Generator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-TESTS = Path(__file__).parent
-WITH_AN_ENGINE = tuple(TESTS / folder for folder in ("system/compose", "system/containers", "invoker/containers"))
+ENGINE = "the Docker Engine"
+WITH_AN_ENGINE = ("tests/system/compose/", "tests/system/containers/", "tests/invoker/containers/")
+OF_DOCKER = re.compile(r"\[(.*-)?docker(-.*)?\]$", re.DOTALL)
+"""A test of the platform that is run with containers."""
 
 # A shell's background job, as some CI starts one, ignores SIGINT, and so would every command that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` one process has all tests of the Docker Engine, for some remove what others need, and it
-    begins with them, for they take longest; another one has all that share a platform, or that are in one file.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadscope` a process has all tests of a file, and one has all of the Docker Engine, for some of them
+    remove what others need.
     """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _group(item) != "engine")
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Together(config, log)
 
 
-def _group(item: pytest.Item) -> str:
-    callspec = getattr(item, "callspec", None)
-    shared = callspec.params.get("shared") if callspec else None
-    if shared == "docker" or any(folder in item.path.parents for folder in WITH_AN_ENGINE):
-        return "engine"
-    return f"shared {shared}" if shared else str(item.path.relative_to(TESTS))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of the Docker Engine begin, for they take longest."""
+    items.sort(key=lambda item: _group(item.nodeid) != ENGINE)
+
+
+def _group(nodeid: str) -> str:
+    contained = nodeid.startswith(WITH_AN_ENGINE) or (nodeid.startswith("tests/system/") and OF_DOCKER.search(nodeid))
+    return ENGINE if contained else nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(wrapper=True)

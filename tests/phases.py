@@ -164,8 +164,6 @@ def _failure(case: xml.Element) -> Failure | None:
     if not module:
         return Failure(file, message, may_be_tried_again=False)
     classes = module.removeprefix(file.removesuffix(".py").replace("/", ".")).strip(".")
-    if name.rfind("@") > name.rfind("]"):
-        name = name.rpartition("@")[0]  # the group that xdist keeps together
     return Failure("::".join([file, *(classes.split(".") if classes else ()), name]), message)
 
 

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     # Chromium gives requests up when an interface comes or goes, as with every container that has a network: what it
     # looks at is tested before containers are.
     run.phase("browser", ["-m", "browser", *files_with("browser")])
-    apart = ["-n", WORKERS, "--dist", "loadgroup", "--no-loadscope-reorder"]
+    apart = ["-n", WORKERS, "--dist", "loadscope", "--no-loadscope-reorder"]
     run.phase("system", [*apart, "-m", "system and not browser", "--durations=10", *files_with("system")])
     if not engine:
         say("NOT TESTED: functions in containers, for no Docker Engine answers (set DOCKER_HOST, or start one)")

@@ -32,7 +32,6 @@ import pytest
 
 class TestPlace:
     @pytest.mark.parametrize("how", ["a::b", "c@d"])
-    @pytest.mark.xdist_group("group")
     def test_unsteady(self, how):
         been = Path(__file__).with_name(f"been {how.replace(':', '')}")
         if not been.exists():
@@ -101,7 +100,7 @@ def test_what_fails_twice_is_named_with_its_error(folder: Path, capfd: pytest.Ca
     assert said.splitlines()[-1].startswith("FAILED: 1 passed, 1 failed in 0 min ")
 
 
-@pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-p", "xdist.looponfail", "-n", "2", "--dist", "loadgroup")])
+@pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-p", "xdist.looponfail", "-n", "2", "--dist", "loadscope")])
 def test_what_passes_at_the_second_try_is_shouted_and_fails_nothing(
     folder: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
@@ -181,3 +180,20 @@ def test_interrupts_reach_what_tests_start_even_where_a_shell_ignores_them(folde
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "pytest", "-q"]
     done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_tests_of_a_file_stay_in_one_process_and_so_do_all_of_the_engine(folder: Path) -> None:
+    (folder / "tests/system/compose").mkdir(parents=True)
+    (folder / "tests/conftest.py").write_text((TESTS / "conftest.py").read_text())
+    for file in ("system/test_a", "system/test_b", "system/test_c", "system/compose/test_d"):
+        kinds = ["x"] if file.endswith("a") else ["docker"] if file.endswith("b") else ["x", "docker-x"]
+        (folder / f"tests/{file}.py").write_text(
+            f"import os, pathlib, pytest\n\n@pytest.mark.parametrize('n', range(3))\n"
+            f"@pytest.mark.parametrize('kind', {kinds})\ndef test_it(kind, n):\n"
+            f"    name = 'engine' if 'docker' in kind or 'compose' in __file__ else '{file[-1]}'\n"
+            f"    pathlib.Path(name + ' ' + os.environ['PYTEST_XDIST_WORKER']).touch()\n"
+        )
+    apart = ["-p", "xdist", "-p", "xdist.looponfail", "-n", "3", "--dist", "loadscope", "--no-loadscope-reorder"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *apart]
+    subprocess.run(command, check=True, cwd=folder, capture_output=True, timeout=50)
+    assert sorted(path.name[:-4] for path in folder.glob("* gw*")) == ["a", "c", "engine"]

@@ -75,9 +75,9 @@ def test_the_openai_package_streams_from_chat(examples: Platform, mode: str) -> 
     spread = moments[-1] - moments[0]
     if mode == "callback":
         assert spread > 0.5, "the tokens came at once"
-        assert moments[0] < 0.5
+        assert moments[0] < spread, "the first one waited for the others"
     else:
-        assert spread < 0.3, "a runtime that returns whole values cannot stream by itself"
+        assert spread < moments[0], "a runtime that returns whole values cannot stream by itself"
         assert moments[0] > 0.5
 
 

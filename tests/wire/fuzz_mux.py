@@ -112,7 +112,7 @@ class Target:
             if self.rng.random() < 0.7:
                 self.ticks.run()
             assert self.mux._reader.held <= LIMITS.max_frame + frames.HEADER_BYTES
-            assert len(self.mux.control) <= 20_000
+            assert len(self.mux.outlet) <= 20_000
             assert len(self.mux._streams) <= max(LIMITS.max_streams, 5)
 
     def finish(self) -> None:

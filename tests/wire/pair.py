@@ -8,6 +8,7 @@ from typing import Any
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Head, Limits, Request
 from dialback_wire.mux import Mux
+from dialback_wire.outlet import ByteOutlet
 from dialback_wire.sink import StreamSink
 from dialback_wire.stream import Stream
 from dialback_wire.tables import Seat
@@ -36,6 +37,12 @@ def request(body_length: int | None = 0, **changes: Any) -> Request:
         "age_us": 7,
     }
     return Request(**(values | changes))
+
+
+def waiting(mux: Mux) -> list[bytes | bytearray]:
+    """The encoded frames that `mux` has not handed to its carrier yet."""
+    assert isinstance(mux.outlet, ByteOutlet)
+    return mux.outlet.parts
 
 
 class Ticks:

@@ -9,10 +9,11 @@ from dialback_wire import frames
 from dialback_wire.errors import FramingError, LocalError
 from dialback_wire.frames import FrameType
 from dialback_wire.messages import Head, Info, Limits, Verdict
-from dialback_wire.mux import MAX_UNREAD, MAX_WRITE, Mux
+from dialback_wire.mux import MAX_UNREAD, Mux
+from dialback_wire.outlet import MAX_WRITE, ByteOutlet
 
 from .notes import Notes
-from .pair import OK_HEAD, SEATS, TOKEN, Pair, request
+from .pair import OK_HEAD, SEATS, TOKEN, Pair, request, waiting
 
 
 def test_a_ping_comes_back_with_its_payload(pair: Pair) -> None:
@@ -184,7 +185,7 @@ def test_a_carrier_that_pauses_in_the_middle_of_a_flush_is_obeyed() -> None:
         write(data)
         pair.answerer.pause()
 
-    pair.answerer._write = full
+    pair.answerer.outlet = ByteOutlet(full)
     talk.answer.head(OK_HEAD)
     talk.answer.write(b"x" * 3_000_000)
     pair.ticks.run()
@@ -204,7 +205,7 @@ def feed(mux: Mux, pieces: Iterable[bytes]) -> None:
 
 def held(pair: Pair) -> int:
     """Bytes that wait in the asker for its carrier."""
-    return sum(map(sys.getsizeof, pair.asker.control))
+    return sum(map(sys.getsizeof, waiting(pair.asker)))
 
 
 @pytest.mark.parametrize("payload", [b"", b"x" * 64])
@@ -214,7 +215,7 @@ def test_a_peer_that_sends_pings_and_reads_nothing_is_cut_off_within_bounds(carr
     flood = frames.frame(FrameType.PING, 0, payload) * 1_000
     with pytest.raises(FramingError, match="does not read"):
         feed(pair.asker, [flood] * 200)
-    assert len(pair.asker.control) <= MAX_UNREAD + 1
+    assert len(pair.asker.outlet) <= MAX_UNREAD + 1
     assert held(pair) < 2_000_000
 
 
@@ -239,7 +240,7 @@ def test_200000_empty_frames_of_data_cost_no_memory_and_reach_no_sink(carrier: s
     for _ in range(20):
         pair.asker.receive(flood)
     assert len(talk.asker.events) == heard
-    assert pair.asker.control == []
+    assert waiting(pair.asker) == []
     pair.asker.resume()
     other.answer.end(Verdict.ERROR)
     talk.answer.end(Verdict.OK)
@@ -256,7 +257,7 @@ def test_200000_frames_of_data_for_a_cancelled_stream_cost_no_memory(carrier: st
     for _ in range(20):
         pair.asker.receive(flood)
     assert talk.asker.last("end").verdict is Verdict.PROTOCOL
-    assert len(pair.asker.control) == 1
+    assert len(pair.asker.outlet) == 1
 
 
 def test_interim_responses_are_counted_because_they_need_no_credit(pair: Pair) -> None:

@@ -3,6 +3,7 @@
 from dialback_wire.memory import join
 from dialback_wire.messages import Request, Verdict
 from dialback_wire.mux import Mux
+from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
 from dialback_wire.tables import Seat
 
@@ -19,8 +20,8 @@ def test_two_ends_in_one_process_talk_without_a_carrier() -> None:
         return Notes(asks=False)
 
     edge, invoker = join(
-        lambda write: Mux(Seat.EDGE, write=write, defer=ticks),
-        lambda write: Mux(Seat.INVOKER_LINK, write=write, defer=ticks, on_open=on_open),
+        lambda outlet: Mux(Seat.EDGE, write=outlet, defer=ticks),
+        lambda outlet: Mux(Seat.INVOKER_LINK, write=outlet, defer=ticks, on_open=on_open),
         ticks,
     )
     assert not edge.ready
@@ -38,11 +39,37 @@ def test_two_ends_in_one_process_talk_without_a_carrier() -> None:
     assert edge.streams == invoker.streams == 0
 
 
+def test_bytes_that_are_handed_over_in_memory_are_not_copied() -> None:
+    ticks, answers, came = Ticks(), list[Stream](), list[bytes]()
+
+    class Asker(BaseSink):
+        def on_data(self, data: bytes) -> None:
+            came.append(data)
+
+    def on_open(stream: Stream, what: Request | bytes) -> BaseSink:
+        answers.append(stream)
+        return BaseSink()
+
+    edge, _ = join(
+        lambda outlet: Mux(Seat.EDGE, write=outlet, defer=ticks),
+        lambda outlet: Mux(Seat.INVOKER_LINK, write=outlet, defer=ticks, on_open=on_open),
+        ticks,
+    )
+    ticks.run()
+    edge.open_request(request(), Asker())
+    ticks.run()
+    chunk = bytes(50_000)
+    answers[0].head(OK_HEAD)
+    answers[0].write(chunk)
+    ticks.run()
+    assert came[0] is chunk
+
+
 def test_what_is_written_to_an_end_that_is_gone_is_dropped() -> None:
     ticks = Ticks()
     edge, invoker = join(
-        lambda write: Mux(Seat.EDGE, write=write, defer=ticks),
-        lambda write: Mux(Seat.INVOKER_LINK, write=write, defer=ticks),
+        lambda outlet: Mux(Seat.EDGE, write=outlet, defer=ticks),
+        lambda outlet: Mux(Seat.INVOKER_LINK, write=outlet, defer=ticks),
         ticks,
     )
     ticks.run()

@@ -51,6 +51,12 @@ def test_a_head_that_must_not_reach_a_client_is_a_violation(head: Head, why: str
         (Head(200, ((b"transfer-encoding", b"chunked"), (b"te", b"x"), (b"upgrade", b"h2c"))), Head(200, ()), None),
         (Head(200, ((b"connection", b"close, X-Y"), (b"x-y", b"1"), (b"z", b"2"))), Head(200, ((b"z", b"2"),)), None),
         (Head(200, ((b"x-dialback-id", b"forged"), (b"x-dialback-run", b"t"))), Head(200, ()), None),
+        (Head(200, ((b"X" * 200, b"long"),)), Head(200, ((b"x" * 200, b"long"),)), None),
+        (
+            Head(200, ((b"content-length", b"7"), (b"Connection", b"Content-Length, x-a"), (b"x-a", b"b"))),
+            Head(200, ()),
+            None,
+        ),
     ],
 )
 def test_a_head_is_made_fit_to_be_relayed(head: Head, expected: Head, length: int | None) -> None:
@@ -67,6 +73,12 @@ def test_reserved_and_connection_fields_are_stripped_except_what_is_to_be_kept()
     )
     kept = fields.end_to_end(given_fields, frozenset({fields.RUN_TICKET}))
     assert kept == ((b"x-dialback-run", b"ticket"), (b"accept", b"*/*"))
+
+
+def test_a_part_fits_its_frame_s_length_of_16_bits() -> None:
+    fields.check_size(((b"x", b"y" * fields.MAX_PART),))
+    with pytest.raises(StreamViolation, match="65535 at most"):
+        fields.check_size(((b"", b"y" * (fields.MAX_PART + 1)),))
 
 
 def test_small_questions_about_fields() -> None:

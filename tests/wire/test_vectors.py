@@ -13,7 +13,7 @@ from dialback_wire.reader import FrameReader
 
 from ..vectors import conversations_of, frames_of, make
 from .notes import Notes
-from .pair import SEATS, Pair
+from .pair import SEATS, Pair, waiting
 
 
 @pytest.mark.parametrize("name", sorted(make.build()))
@@ -105,7 +105,7 @@ def test_a_malformed_frame_has_the_reaction_of_the_vectors(vector: dict[str, Any
     pair.asker.receive(data)
     if vector["reaction"] == "pass_over":
         assert (notes.events if notes else []) == before
-        assert pair.asker.control == []
+        assert waiting(pair.asker) == []
         return
     assert notes is not None
     if vector["reaction"] == "refused":
@@ -113,7 +113,7 @@ def test_a_malformed_frame_has_the_reaction_of_the_vectors(vector: dict[str, Any
         return
     assert notes.last("end").verdict is Verdict.PROTOCOL
     is_end = data[0] == FrameType.END
-    assert [frame[0] for frame in pair.asker.control] == ([] if is_end else [FrameType.CANCEL])
+    assert [frame[0] for frame in waiting(pair.asker)] == ([] if is_end else [FrameType.CANCEL])
 
 
 def test_the_files_are_json_that_names_no_bytes_outside_ascii() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,7 +129,8 @@ async def test_a_visit_that_ends_before_a_worker_was_found_begins_again(
             pools.end_visits("f")
         return pool
 
-    monkeypatch.setattr(node.invoker.dispatch, "_visit", visit)
+    dispatch = node.invoker.dispatch
+    monkeypatch.setattr(dispatch, "_around", replace(dispatch._around, visit=visit))
     told = await replayed(node, identity, deployment=old)
     assert told["trace"]["deployment"] == old
     assert len({id(pool) for pool in asked}) == 2

@@ -24,7 +24,7 @@ class EventError(Exception):
     """The payload is not what the handler or the bridge needs."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Stamp:
     """What the invoker stamped into the payload for the bridge."""
 
@@ -58,7 +58,8 @@ class HttpRequest(NamedTuple):
 def decode_event(body: bytes) -> Any:
     """The event in a payload's bytes. Raises EventError."""
     try:
-        return json.loads(body)
+        # As text: json.loads would look for UTF-16 and UTF-32 first.
+        return json.loads(body.decode())
     except (ValueError, RecursionError) as error:
         raise EventError(f"the payload is not JSON: {error}") from None
 
@@ -140,7 +141,11 @@ def _text(encoded: bytes) -> str:
 
 def _fields(event: Event) -> list[tuple[bytes, bytes]]:
     """The header fields, names in lower case; the event's own list of cookies becomes one field again."""
-    fields = [(_name(name), _bytes(value)) for name, value in (event.get("headers") or {}).items()]
+    headers = event.get("headers") or {}
+    try:
+        fields = [(_name(name), value.encode("latin-1")) for name, value in headers.items()]
+    except UnicodeEncodeError:
+        fields = [(_name(name), _bytes(value)) for name, value in headers.items()]
     cookies = event.get("cookies")
     if cookies:
         fields = [entry for entry in fields if entry[0] != b"cookie"]

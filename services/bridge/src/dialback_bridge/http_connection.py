@@ -30,7 +30,7 @@ class HttpGone(Exception):
         """Whether a part of an answer had come."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class HttpResponse:
     """A whole answer. Header names are in lower case."""
 

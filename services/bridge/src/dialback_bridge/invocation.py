@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from dialback_wire import payload
@@ -41,6 +42,10 @@ S = TypeVar("S")
 
 class Runtime(Protocol):
     """The part of the runtime API that an invocation needs; see `RuntimeClient`."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether its answer cannot overtake the END of the invocation's stream."""
 
     async def respond(self, request_id: str, body: bytes) -> None: ...
 
@@ -129,15 +134,17 @@ class Invocations:
         del stamp  # from here on the token is nowhere that user code's tracebacks could show it
         try:
             raised, background = await self._run(exchange)
-            verdict = await self._finish_stream(exchange, raised)
+            verdict = self._end_stream(exchange, raised)
+            if not (runtime.in_order and exchange.over):
+                await exchange.closed()
         finally:
-            self._receivers.release(socket)
+            exchange.when_closed(partial(self._receivers.release, socket))
         if background.is_open():
             await self._finish_background(delivery, background)
         answer = f'{{"{payload.KEY}": {{"verdict": "{verdict.name.lower()}", "count": {exchange.count}}}}}'
         await runtime.respond(delivery.id, answer.encode())
 
-    async def _finish_stream(self, exchange: StreamExchange, error: BaseException | None) -> Verdict:
+    def _end_stream(self, exchange: StreamExchange, error: BaseException | None) -> Verdict:
         """Send END, unless the handler's complete response has sent it. `error` is what the handler raised."""
         gone, status, code, detail = exchange.gone, 0, "", ""
         if gone is not None and gone is not Reason.NO_BODY:
@@ -153,7 +160,7 @@ class Invocations:
         else:
             shown = error or HandlerFailed("the handler gave no response")
             verdict, status, code, detail = Verdict.ERROR, 500, "handler_error", describe(shown)
-        await exchange.end(verdict, status=status, code=code, detail=detail)
+        exchange.end(verdict, status=status, code=code, detail=detail)
         return verdict
 
     # --- buffered mode ------------------------------------------------------------------------------------------------
@@ -198,7 +205,9 @@ class Invocations:
             return ClientGone("the client has gone before the handler was called"), background
         context.current.set(context.CurrentInvocation(log_capture.current.get().id, exchange, background))
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self._call(exchange))
+        # The handler runs in the task of its invocation: another one would cost more than most handlers do.
+        task = asyncio.current_task()
+        assert task is not None
         timers: list[asyncio.TimerHandle] = []
 
         def cancel_incomplete() -> None:
@@ -220,7 +229,7 @@ class Invocations:
             timers.append(loop.call_later(max(0.0, left), stop, "deadline"))
         self._running[exchange] = stop
         try:
-            return await task, background
+            return await self._call(exchange), background
         except asyncio.CancelledError as error:
             if self._given_up:
                 background.cancel()

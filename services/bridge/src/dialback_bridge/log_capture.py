@@ -90,6 +90,8 @@ class LogSink:
 
     def close(self, scope: Scope) -> None:
         """Send the lines of an invocation that were never finished."""
+        if not scope.partial:
+            return
         with self._lock:
             partial, scope.partial = scope.partial, {}
         for (stream, _), line in partial.items():

@@ -76,6 +76,11 @@ class RuntimeClient:
         self._json = self._headers + b"Content-Type: application/json\r\n"
 
     @property
+    def in_order(self) -> bool:
+        """It has connections of its own: what goes to a receiver has to leave first."""
+        return False
+
+    @property
     def patient(self) -> int:
         """How many patient calls of `next` have not been sent yet."""
         return self._pool.patient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from dialback_wire.errors import StreamViolation
@@ -49,6 +50,7 @@ class StreamExchange(Exchange, BaseSink):
         """Of the request's body; None until there was one, for most have none and an empty deque takes 760 bytes."""
         self._ended = not self._streams_body
         self._closed = False
+        self._on_closed: Callable[[], None] | None = None
         self._readers = Waiters()
         self._writers = Waiters()
         self._drops = False
@@ -107,14 +109,19 @@ class StreamExchange(Exchange, BaseSink):
         self._writers.wake()
 
     def on_closed(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._closed = True
         self._writers.wake()
+        on_closed, self._on_closed = self._on_closed, None
+        if on_closed is not None:
+            on_closed()
 
     def on_lost(self, why: str) -> None:
-        self._closed = True
         if not self._settle(StreamLost(why)):
             self.leave("lost")
-        self._writers.wake()
+        self._close()
 
     def leave(self, why: Reason | str) -> None:
         super().leave(why)
@@ -210,11 +217,26 @@ class StreamExchange(Exchange, BaseSink):
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    async def end(self, verdict: Verdict, *, status: int = 0, code: str = "", detail: str = "") -> None:
-        """Send the last frame and wait until everything before it has left, or nobody wants it."""
+    def end(self, verdict: Verdict, *, status: int = 0, code: str = "", detail: str = "") -> None:
+        """Send the last frame, behind everything that was written."""
         self._wired.end(verdict, status=status, code=code, detail=detail)
+
+    @property
+    def over(self) -> bool:
+        """Whether the last frame leaves with the carrier's next write, or has left."""
+        return self._closed or self._wired.over
+
+    async def closed(self) -> None:
+        """Wait until the last frame has left, or nobody wants it."""
         while not self._closed:
             await self._writers.wait()
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called as soon as `closed` would return."""
+        if self._closed:
+            callback()
+        else:
+            self._on_closed = callback
 
     @property
     def count(self) -> int:

@@ -20,6 +20,11 @@ class TunnelRuntime:
         self._socket = socket
         self._runtime = runtime
 
+    @property
+    def in_order(self) -> bool:
+        """DONE follows END on the same socket, mostly in the same write."""
+        return self._socket.mux.ready
+
     async def respond(self, request_id: str, body: bytes) -> None:
         """The invocation is over; how it ended stands in its stream's END. Raises what the runtime API does."""
         if self._socket.mux.ready:

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from .flow import Budget
 from .messages import Limits
+from .outlet import Outlet
 from .tables import ResponseTable, Seat
 
 S = TypeVar("S")
@@ -25,8 +26,8 @@ class Carrier(Protocol[S]):
     """Bytes of one frame of DATA at most."""
     sends_early: bool
     """Whether what is written now would leave before the end of this tick."""
-    control: list[bytes | bytearray]
-    """Frames that need no credit, encoded, in the order in which they leave."""
+    outlet: Outlet
+    """What leaves, in the order in which it leaves; what needs no credit is put there at once."""
     leaving: list[S]
     """Streams whose END the carrier takes with what it writes next."""
 

@@ -4,6 +4,7 @@ RFC 9110, 5.1 and 5.5 (names and values), 7.6.1 (hop-by-hop fields); RFC 9112, 6
 """
 
 import re
+from functools import lru_cache
 
 from .errors import StreamViolation
 from .messages import Field, Fields, Head
@@ -104,19 +105,45 @@ def check_response_head(head: Head) -> tuple[Head, int | None]:
     """
     if not 200 <= head.status <= 599:
         raise StreamViolation(f"status {head.status} is outside 200-599")
-    lowered: Fields = tuple([(name.lower(), value) for name, value in head.fields])
-    check_fields(lowered)
-    fields = end_to_end(lowered)
-    lengths = [value for name, value in fields if name == b"content-length"]
+    check_size(head.fields)
+    fields: list[Field] = []
+    lengths: list[bytes] = []
+    named: frozenset[bytes] = frozenset()
+    for name, value in head.fields:
+        lowered, passes = _judged(name) if len(name) <= _REMEMBERED_NAME else _judge(name)
+        if not _is_value(value):
+            raise StreamViolation(f"header {_shown(lowered)} has a control character in its value")
+        if passes:
+            fields.append((lowered, value))
+            if lowered == b"content-length":
+                lengths.append(value)
+        elif lowered == b"connection":
+            named |= named_by_connection(((lowered, value),))
+    if named:
+        fields = [field for field in fields if field[0] not in named]
+        lengths = [value for name, value in fields if name == b"content-length"]
     if not lengths:
-        return Head(head.status, fields), None
+        return Head(head.status, tuple(fields)), None
     length = content_length(lengths[0])
     if len(lengths) > 1 or length is None:
         raise StreamViolation(f"Content-Length {b', '.join(lengths)[:80].decode('latin-1')!r} is not one number")
     if head.status == 204:
         # RFC 9110, 8.6: a 204 carries no Content-Length.
         return Head(204, tuple(field for field in fields if field[0] != b"content-length")), None
-    return Head(head.status, fields), length
+    return Head(head.status, tuple(fields)), length
+
+
+def _judge(name: bytes) -> tuple[bytes, bool]:
+    """The name in lower case, and whether a field of this name may go on to the client. Raises StreamViolation."""
+    lowered = name.lower()
+    if not _is_token(lowered):
+        raise StreamViolation(f"header name {_shown(lowered)} is not a token")
+    return lowered, not (lowered in HOP_BY_HOP or lowered.startswith(RESERVED_PREFIX))
+
+
+_REMEMBERED_NAME = 64
+_judged = lru_cache(maxsize=1024)(_judge)
+"""The same, remembered: nearly all responses have the same few names, and these are short."""
 
 
 def has_body(method: bytes, status: int) -> bool:

@@ -7,24 +7,22 @@ sink, or a frame that breaks a stream's rules, resets that stream and no other.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from . import frames
 from .errors import FramingError, LocalError, ProofError, StreamViolation
 from .flow import Budget
 from .frames import FrameType
 from .messages import Hello, Invoke, Limits, Refusal, Request
+from .outlet import ByteOutlet, Outlet
 from .proof import NONCE_BYTES, prove, verify
-from .reader import FrameReader
+from .reader import FrameReader, RawFrame
 from .sink import BaseSink, StreamSink
 from .stream import Stream
 from .tables import SENDS, Seat
 
 FLUSH_BYTES = 256 * 1024
 """About how much is handed to the carrier in one write."""
-
-MAX_WRITE = 512 * 1024
-"""Most bytes in one write, because a carrier's messages are bounded; control frames may come to more at once."""
 
 MAX_UNREAD = 10_000
 """Frames without credit that may wait for a carrier that takes nothing; a peer that causes more is cut off."""
@@ -58,7 +56,8 @@ def _refuse_all(stream: Stream, _: Request | bytes) -> StreamSink:
 class Mux:
     """One end of a carrier.
 
-    `write` gets bytes for the carrier; `defer` runs a callback at the end of this loop tick (`loop.call_soon`).
+    `write` gets bytes for the carrier, or is an outlet that takes frames as they are; `defer` runs a callback at the
+    end of this loop tick (`loop.call_soon`).
     `on_open` answers a stream that the other side opens and returns its sink; it accepts or refuses a token then or
     later.
     `on_invoke` is told of invocations that come over the socket (a bridge's), `on_declined` and `on_done` of what
@@ -72,7 +71,7 @@ class Mux:
         self,
         seat: Seat,
         *,
-        write: Callable[[bytes], None],
+        write: Callable[[bytes], None] | Outlet,
         defer: Callable[[Callable[[], None]], object],
         on_open: OpenHandler = _refuse_all,
         on_ready: Callable[[], None] = _ignore,
@@ -105,8 +104,7 @@ class Mux:
         self.peer_max_frame = 0
         self.peer_window = 0
         self.leaving: list[Stream] = []
-        self.control: list[bytes | bytearray] = []
-        self._write = write
+        self.outlet: Outlet = ByteOutlet(write) if callable(write) else write
         self._defer = defer
         self._on_open = on_open
         self._on_ready = on_ready
@@ -158,10 +156,14 @@ class Mux:
 
         Raises FramingError when they cannot be decoded; the carrier is then to be closed, and `lost` to be called.
         """
-        for kind, stream_id, payload in self._reader.feed(data):
+        self.receive_frames(self._reader.feed(data))
+
+    def receive_frames(self, came: Iterable[RawFrame]) -> None:
+        """As `receive`, of frames that need no decoding."""
+        for kind, stream_id, payload in came:
             if self.lost_because is not None:
                 return
-            if self._paused and len(self.control) > MAX_UNREAD:
+            if self._paused and len(self.outlet) > MAX_UNREAD:
                 raise FramingError("the other side sends and does not read")
             if stream_id:
                 self._receive_on_stream(kind, stream_id, payload)
@@ -174,7 +176,7 @@ class Mux:
             return
         self.lost_because = why
         self.ready = False
-        self.control.clear()
+        self.outlet.drop()
         self._sendable.clear()
         streams = [*self._streams.values(), *self.leaving]
         self._streams = {}
@@ -385,7 +387,7 @@ class Mux:
     def _send(self, kind: FrameType, payload: bytes) -> None:
         """Queue a frame of the carrier's own; it leaves with this tick."""
         if self.lost_because is None:
-            self.control.append(frames.frame(kind, 0, payload))
+            self.outlet.put(kind, 0, payload)
             self.schedule()
 
     def schedule(self) -> None:
@@ -419,17 +421,13 @@ class Mux:
             return
         self._flushing = True
         try:
-            while not self._paused and self.lost_because is None and (self.control or self._sendable):
+            while not self._paused and self.lost_because is None and (self.outlet or self._sendable):
                 size = 0
                 while self._sendable and size < FLUSH_BYTES:
                     stream = self._sendable.popleft()
                     stream.in_turn = False
-                    # Into `control` itself: a sink that is told may queue frames, which have to keep their order.
-                    size += stream.take(self.control)
-                parts, self.control = self.control, []
-                data = b"".join(parts)
-                for at in range(0, len(data), MAX_WRITE):
-                    self._write(data[at : at + MAX_WRITE])
+                    size += stream.take()
+                self.outlet.leave()
                 leaving, self.leaving = self.leaving, []
                 for stream in leaving:
                     stream.left()

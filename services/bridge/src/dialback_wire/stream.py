@@ -73,7 +73,7 @@ class Stream:
         self._outbox = Outbox(mux.peer_window)
         self._incoming = ReceiveWindow(mux.limits.window, mux.limits.max_window, mux.budget)
         self._tail: bytes | None = None
-        """TRAILERS, behind everything that is queued."""
+        """The payload of TRAILERS, behind everything that is queued."""
         self._ending: End | None = None
         self._credited = False
         self._infos = 0
@@ -192,7 +192,7 @@ class Stream:
         payload = self._mux.fitting(frames.encode_fields(fields))
         if self._advance(FrameType.TRAILERS):
             if self.queued:
-                self._tail = self._frame(FrameType.TRAILERS, payload)
+                self._tail = payload
             else:
                 self._send(FrameType.TRAILERS, payload)
 
@@ -214,7 +214,7 @@ class Stream:
             raise LocalError("an END that says OK needs a HEAD before it")
         self._ending = End(verdict, 0, status, code, detail, retry_after)
         if not self.queued:
-            self._finish(self._mux.control)
+            self._finish()
             self._mux.schedule()
 
     def consumed(self, count: int) -> None:
@@ -250,47 +250,46 @@ class Stream:
 
     # --- leaving ------------------------------------------------------------------------------------------------------
 
-    def _frame(self, kind: FrameType, payload: bytes) -> bytes:
+    def _put(self, kind: FrameType, payload: bytes) -> None:
         if self.tap is not None:
             self.tap(True, kind, len(payload))
-        return frames.frame(kind, self.id, payload)
+        self._mux.outlet.put(kind, self.id, payload)
 
     def _send(self, kind: FrameType, payload: bytes) -> None:
-        self._mux.control.append(self._frame(kind, payload))
+        self._put(kind, payload)
         self._mux.schedule()
 
     def _wake(self, flush: bool) -> None:
         if self._outbox.sendable:
             self._mux.take_turn(self, flush)
 
-    def take(self, parts: list[bytes | bytearray]) -> int:
-        """Put what credit allows, one frame of DATA at most, into `parts`. Returns its bytes. For the mux."""
+    def take(self) -> int:
+        """Put what credit allows, one frame of DATA at most, into the outlet. Returns its bytes. For the mux."""
         outbox = self._outbox
         count = min(outbox.sendable, self._mux.max_data)
         if not count:
             return 0
-        parts.append(frames.pack_header(_DATA << 24 | count, self.id))
-        parts += outbox.take(count)
+        self._mux.outlet.put_data(self.id, count, outbox.take(count))
         if self.tap is not None:
             self.tap(True, _DATA, count)
         if not outbox.queued:
             if self._tail is not None:
-                parts.append(self._tail)
+                self._put(FrameType.TRAILERS, self._tail)
                 self._tail = None
         else:
             self._wake(False)
         self._mux.tell(self, self.sink.on_sent, count)
         # The sink may have written, ended or cancelled meanwhile.
         if self._ending is not None and not outbox.queued:
-            self._finish(parts)
+            self._finish()
         return count
 
-    def _finish(self, parts: list[bytes | bytearray]) -> None:
+    def _finish(self) -> None:
         """Everything has left: END follows it."""
         ending, self._ending = self._ending, None
         assert ending is not None
         counted = End(ending.verdict, self.sent, ending.status, ending.code, ending.detail, ending.retry_after)
-        parts.append(self._frame(_END, frames.encode_end(counted)))
+        self._put(_END, frames.encode_end(counted))
         if self._asks:
             self._body = _BODY_ENDED
         else:

@@ -16,7 +16,7 @@ SECRET_BYTES = 32
 """How many random bytes a secret has."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Token:
     """A token taken apart. `digest` is the SHA-256 of the secret; the secret itself is not kept."""
 

@@ -18,7 +18,7 @@ class MemoryLink:
 
     def __init__(self, invoker: InvokerService) -> None:
         defer = asyncio.get_running_loop().call_soon
-        self._mux, _ = memory.join(lambda write: Mux(Seat.EDGE, write=write, defer=defer), invoker.join_link, defer)
+        self._mux, _ = memory.join(lambda outlet: Mux(Seat.EDGE, write=outlet, defer=defer), invoker.join_link, defer)
 
     @property
     def ready(self) -> bool:

@@ -27,16 +27,15 @@ class Admission:
         """The same by function, without those for which nobody waits."""
         return self._waiting
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """One invocation, from its arrival to its end. Raises Overloaded."""
+    def admit(self) -> None:
+        """An invocation has arrived; `leave` is owed at its end. Raises Overloaded."""
         if self.in_flight >= self.limit:
             raise Overloaded(f"{self.limit} requests are being served; no more are taken", retry_after=1)
         self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
+
+    def leave(self) -> None:
+        """An invocation that was admitted is over."""
+        self.in_flight -= 1
 
     @contextmanager
     def queued(self, function: str) -> Iterator[None]:

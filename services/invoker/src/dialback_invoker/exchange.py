@@ -24,6 +24,16 @@ from dialback_wire.stream import Stream
 from dialback_wire.tokens import redact
 
 
+class Owner(Protocol):
+    """Who sees the exchange through."""
+
+    def source_over(self) -> None:
+        """The source has ended, or there never will be one."""
+
+    def client_over(self) -> None:
+        """The client's side has its outcome."""
+
+
 class Source(Protocol):
     """Where the response comes from."""
 
@@ -58,7 +68,8 @@ class Exchange(BaseSink):
         self.timeline = timeline
         self.upload = Upload(client, request.body_length)
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.owner: Owner | None = None
+        self.ended = False
         """The source has ended, or there never will be one."""
         self.phase = "R"
         self.status = 0
@@ -99,22 +110,22 @@ class Exchange(BaseSink):
 
     def stalls(self) -> tuple[float, float]:
         """Seconds in which the begun response stood still so far: for the client to read, for the worker to write."""
-        begun = self.timeline.at("head")
+        moments = self.timeline.moments
+        begun = moments.get("head")
         if begun is None:
             return 0.0, 0.0
-        now = self.timeline.clock()
+        end = moments.get("end")
+        if end is None:
+            end = self.timeline.clock()
         client = self.client_blocked
         if self._blocked_since is not None:
-            client += now - self._blocked_since
-        end = self.timeline.at("end")
-        if end is None:
-            end = (now - self.timeline.origin) * 1000
-        return client, max(0.0, (end - begun) / 1000 - client)
+            client += end - self._blocked_since
+        return client, max(0.0, end - begun - client)
 
     @property
     def goes_on(self) -> bool:
         """Whether the worker is at work for a client that has left, because the function wants it so."""
-        return self.outcome.done() and self.source is not None and not self.ended.done() and self._lingers
+        return self.outcome.done() and self.source is not None and not self.ended and self._lingers
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -143,6 +154,7 @@ class Exchange(BaseSink):
     def let_go(self) -> None:
         """All is recorded. What still comes from the worker is nobody's; nothing here refers in a ring any more."""
         self.source = None
+        self.owner = None
         self._deadlines = None
 
     # --- the response, from the source --------------------------------------------------------------------------------
@@ -236,13 +248,9 @@ class Exchange(BaseSink):
             return
         self._client.trailers(header_rules.end_to_end(fields))
 
-    def _source_ended(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
-
     def end(self, end: End, who: str = "S") -> None:
         """The source has ended, well or not."""
-        self._source_ended()
+        self._source_over()
         if self._discards or self._verdict is not None:
             return
         short = self._length is not None and self.relayed < self._length
@@ -261,11 +269,17 @@ class Exchange(BaseSink):
             outcome = Outcome(end.verdict, who, self.phase, status, end.code or "function_failed", detail)
             self._finish(outcome, End(end.verdict, 0, status, outcome.error, detail))
 
+    def _source_over(self) -> None:
+        if not self.ended:
+            self.ended = True
+            if self.owner is not None:
+                self.owner.source_over()
+
     def source_lost(self, why: str) -> None:
         """The way to the worker broke. If the worker died, how it died says more: that is waited for a moment."""
         self.lost = True
         self._lost_timer = asyncio.get_running_loop().call_later(LOST_SECONDS, self.give_up, "worker_lost", why)
-        self._source_ended()
+        self._source_over()
 
     def give_up(self, error: str, detail: str) -> None:
         """The worker will bring no end."""
@@ -286,7 +300,7 @@ class Exchange(BaseSink):
             self._finish(outcome, end)
         self._discards = True
         if self.source is None:
-            self._source_ended()
+            self._source_over()
         else:
             self.source.cancel(failure.reason, failure.detail)
 
@@ -298,16 +312,28 @@ class Exchange(BaseSink):
         detail = end.detail if self.tells_errors or end.code != HANDLER_ERROR else ""
         self._client.end(end.verdict, status=end.status, code=end.code, detail=detail, retry_after=end.retry_after)
         if self._client.over:
-            self.on_closed()
+            self._settle_soon(outcome)
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle_soon(self, outcome: Outcome) -> None:
+        """The outcome is certain; the owner, who may let go of everything, is told when our caller has finished."""
+        if self._settle(outcome):
+            asyncio.get_running_loop().call_soon(self._tell_client_over)
+
+    def _tell_client_over(self) -> None:
+        if self.owner is not None:
+            self.owner.client_over()
+
+    def _settle(self, outcome: Outcome) -> bool:
+        """Returns whether this is the outcome, and not a later word."""
         self.timeline.mark_last_byte()
         self.timeline.mark("end")
         if self._deadlines is not None:
             self._deadlines.stop()
         self._unblock()
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+        if self.outcome.done():
+            return False
+        self.outcome.set_result(outcome)
+        return True
 
     # --- the client's stream ------------------------------------------------------------------------------------------
 
@@ -340,8 +366,8 @@ class Exchange(BaseSink):
 
     def on_closed(self) -> None:
         """Everything, the last word included, has left for the client."""
-        if self._verdict is not None:
-            self._settle(self._verdict)
+        if self._verdict is not None and self._settle(self._verdict):
+            self._tell_client_over()
 
     def on_cancel(self, reason: Reason, detail: str) -> None:
         """The client left, or the edge cut it off."""
@@ -359,13 +385,15 @@ class Exchange(BaseSink):
         first = not self.outcome.done()
         if self._client_has_all():
             # It left after the last byte that it was promised: that is a good end, and the worker may finish.
-            self._settle(Outcome(Verdict.OK, "-", "-", self.status))
+            self._settle_soon(Outcome(Verdict.OK, "-", "-", self.status))
             self._discards = True
             return
-        self._settle(Outcome(Verdict.CANCELLED, who, phase, self.status, "client_gone", detail or "the client left"))
+        self._settle_soon(
+            Outcome(Verdict.CANCELLED, who, phase, self.status, "client_gone", detail or "the client left")
+        )
         self._discards = True
         if self.source is None:
-            self._source_ended()
+            self._source_over()
         elif first:
             self._disconnect(reason, detail)
 
@@ -375,7 +403,7 @@ class Exchange(BaseSink):
     def _disconnect(self, reason: Reason, detail: str) -> None:
         """What the function's `on_disconnect` says about a client that left."""
         source = self.source
-        if source is None or self.ended.done():
+        if source is None or self.ended:
             return
         # What waits for the client will not leave any more; a worker that goes on must not wait for it.
         source.consumed(self._unsent)

@@ -21,7 +21,7 @@ Mark = Callable[[str], None]
 """Told the name of a step at the moment it happens."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """The runtime posted `response`."""
 
@@ -70,6 +70,7 @@ class Lease:
 
     __slots__ = (
         "_mark",
+        "_on_answer",
         "answered",
         "cold",
         "condemned",
@@ -95,6 +96,14 @@ class Lease:
         self.released = False
         self.condemned = False
         self._mark = mark
+        self._on_answer: Callable[[Answer], None] | None = None
+
+    def when_answered(self, callback: Callable[[Answer], None]) -> None:
+        """Have `callback` called as soon as the runtime has answered, at once if it has."""
+        if self.answered:
+            callback(self.result.result())
+        else:
+            self._on_answer = callback
 
     def hand_over(
         self,
@@ -150,6 +159,9 @@ class Lease:
         self.answered = True
         if not self.result.done():
             self.result.set_result(answer)
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer is not None:
+            on_answer(answer)
 
     @property
     def over(self) -> bool:

@@ -12,6 +12,7 @@ from dialback_wire.errors import FramingError
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Limits
 from dialback_wire.mux import Mux, OpenHandler
+from dialback_wire.outlet import Outlet
 from dialback_wire.proof import NONCE_BYTES
 from dialback_wire.tables import Seat
 
@@ -56,7 +57,7 @@ class LinkServer:
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
 
-    def mux(self, write: Callable[[bytes], None], *, key: bytes | None) -> Mux:
+    def mux(self, write: Callable[[bytes], None] | Outlet, *, key: bytes | None) -> Mux:
         """The invoker's end of a carrier; without a key for one that stays in this process."""
         return Mux(
             Seat.INVOKER_LINK,
@@ -71,9 +72,9 @@ class LinkServer:
             agent="dialback-invoker",
         )
 
-    def in_memory(self, write: Callable[[bytes], None]) -> Mux:
+    def in_memory(self, outlet: Outlet) -> Mux:
         """The invoker's end of a link inside this process, for `dialback_wire.memory.join`."""
-        mux = self.mux(write, key=None)
+        mux = self.mux(outlet, key=None)
         self._joined.append(mux)
         return mux
 

@@ -23,7 +23,7 @@ _CAUSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """The end of an invocation as the trace, the log and the metrics tell it."""
 

@@ -9,7 +9,7 @@ _PREFIX = re.compile(rb"/@([A-Za-z0-9_-]{1,64})(?=[/?]|$)")
 _HOST = re.compile(rb"([a-z0-9_-]{1,64})\.localhost(?::[0-9]+)?")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Route:
     """A function's name and what its worker sees of the target."""
 

@@ -26,7 +26,7 @@ MAX_STACK_LINES = 200
 MAX_TEXT = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payload:
     """What a `next` poll is answered with."""
 

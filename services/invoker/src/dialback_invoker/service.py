@@ -65,6 +65,7 @@ from dialback_wire import payload
 from dialback_wire.flow import Budget
 from dialback_wire.metrics import Reading
 from dialback_wire.mux import Mux
+from dialback_wire.outlet import Outlet
 from dialback_wire.tokens import redact
 
 log = logging.getLogger("dialback.invoker")
@@ -331,9 +332,9 @@ class InvokerService:
             raise PathProblem(f"the link's key {path} is empty")
         return key
 
-    def join_link(self, write: Callable[[bytes], None]) -> Mux:
+    def join_link(self, outlet: Outlet) -> Mux:
         """The invoker's end of a link inside this process."""
-        return self.link.in_memory(write)
+        return self.link.in_memory(outlet)
 
     @property
     def in_flight(self) -> int:

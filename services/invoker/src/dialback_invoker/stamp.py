@@ -32,7 +32,7 @@ _SHOWN_BODY = 200
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Callback:
     """Where and how the bridge dials back for one invocation."""
 
@@ -126,8 +126,20 @@ def encode(stamped: dict[str, object]) -> bytes:
     return _encode(stamped)
 
 
-def shown(stamped: dict[str, object], *, bodies: bool = True) -> dict[str, object]:
-    """The event as a trace may show it: token and credentials redacted, a long body cut, or left out."""
+def kept(stamped: dict[str, object], *, bodies: bool = True) -> dict[str, object]:
+    """The event as it is kept for a trace once it was handed over: a long body cut, or left out."""
+    body = stamped.get("body")
+    if not isinstance(body, str):
+        return stamped
+    if not bodies:
+        return {**stamped, "body": f"({len(body)} characters, not recorded)"}
+    if len(body) > _SHOWN_BODY:
+        return {**stamped, "body": f"{body[:_SHOWN_BODY]}... ({len(body)} characters)"}
+    return stamped
+
+
+def shown(stamped: dict[str, object]) -> dict[str, object]:
+    """The event as a trace may show it: token and credentials redacted."""
     visible = dict(stamped)
     headers = stamped["headers"]
     if isinstance(headers, dict) and any(map(is_secret, headers)):
@@ -137,11 +149,6 @@ def shown(stamped: dict[str, object], *, bodies: bool = True) -> dict[str, objec
     callback = visible.get(payload.KEY)
     if isinstance(callback, dict):
         visible[payload.KEY] = {**callback, "token": redact(str(callback["token"]))}
-    body = visible.get("body")
-    if isinstance(body, str) and not bodies:
-        visible["body"] = f"({len(body)} characters, not recorded)"
-    elif isinstance(body, str) and len(body) > _SHOWN_BODY:
-        visible["body"] = f"{body[:_SHOWN_BODY]}... ({len(body)} characters)"
     return visible
 
 

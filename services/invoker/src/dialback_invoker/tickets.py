@@ -10,8 +10,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from dialback_invoker.control.ports import Mode, RunFeed, RunFrame
+from dialback_invoker.course import Ticket
 from dialback_invoker.deployment import Deployment
-from dialback_invoker.dispatch import Ticket
 from dialback_invoker.timeline import FrameEvent
 from dialback_invoker.trace import Invocation
 

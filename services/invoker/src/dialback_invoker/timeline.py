@@ -5,8 +5,7 @@ Times are monotonic seconds inside, milliseconds after `received` outside.
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from struct import Struct
 
 from dialback_wire.frames import FrameType
@@ -41,6 +40,7 @@ _MESSAGES = 0x100
 
 _pack = _RECORD.pack
 _PART = KEPT_FRAMES * _RECORD.size
+_FULL = 3 * _PART
 
 
 def _kind(name: str) -> int:
@@ -135,33 +135,41 @@ class Timeline:
             self._marks["last_byte"] = self.gaps.latest
 
     def at(self, name: str) -> float | None:
-        """Milliseconds after `received`, or None when it has not happened."""
+        """Milliseconds after `received`, to the microsecond, or None when it has not happened."""
         at = self._marks.get(name)
-        return None if at is None else (at - self.origin) * 1000
+        return None if at is None else round((at - self.origin) * 1000, 3)
 
-    def between(self, start: str, end: str) -> float | None:
-        """Milliseconds from one mark to another, or None when one is missing."""
-        first, second = self._marks.get(start), self._marks.get(end)
-        return None if first is None or second is None else (second - first) * 1000
+    @property
+    def moments(self) -> Mapping[str, float]:
+        """What has happened, and when by the clock."""
+        return self._marks
 
     def tap(self, hop: str, stream: int) -> Callable[[bool, int, int], None]:
         """A tap for a stream of the hop `link` or `socket` (see `dialback_wire.stream.Tap`)."""
         # Up is towards the client. The invoker answers on the link and asks on the socket.
-        return partial(self._tapped, _WAY[hop, "up" if hop == "link" else "down"], stream)
+        sends = _WAY[hop, "up" if hop == "link" else "down"]
+        comes = sends ^ 1
+        clock, origin, frames = self.clock, self.origin, self._frames
 
-    def _tapped(self, sent_way: int, stream: int, was_sent: bool, kind: int, size: int) -> None:
-        self._keep(sent_way if was_sent else sent_way ^ 1, kind, stream, size)
+        def tap(was_sent: bool, kind: int, size: int) -> None:
+            # Extended in place. Seven or more times for every request, so without another call.
+            frames.extend(_pack((clock() - origin) * 1000, sends if was_sent else comes, kind, stream, size))
+            if self.listener is not None or len(frames) >= _FULL:
+                self._kept()
+
+        return tap
 
     def frame(self, hop: str, direction: str, stream: int, kind: str, size: int) -> None:
         """A frame, or a message of the runtime API, passed the invoker."""
-        self._keep(_WAY[hop, direction], _kind(kind), stream, size)
+        passed = (self.clock() - self.origin) * 1000
+        self._frames += _pack(passed, _WAY[hop, direction], _kind(kind), stream, size)
+        self._kept()
 
-    def _keep(self, way: int, kind: int, stream: int, size: int) -> None:
+    def _kept(self) -> None:
         frames = self._frames
-        frames += _pack((self.clock() - self.origin) * 1000, way, kind, stream, size)
         if self.listener is not None:
             self.listener(_unpacked(frames[-_RECORD.size :]))
-        if len(frames) == 3 * _PART:
+        if len(frames) >= _FULL:
             # Of what follows the first ones, the older half.
             del frames[_PART : 2 * _PART]
             self._dropped += KEPT_FRAMES

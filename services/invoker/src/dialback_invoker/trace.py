@@ -1,5 +1,6 @@
 """One invocation as people see it: a summary for lists and the log, and the whole trace."""
 
+from dialback_invoker import stamp
 from dialback_invoker.exchange import CHECKED_BYTES, Exchange
 from dialback_invoker.outcome import Outcome
 from dialback_invoker.recorded_request import recorded
@@ -33,7 +34,7 @@ class Invocation:
         self.worker = ""
         self.cold = False
         self.payload: dict[str, object] | None = None
-        """The stamped payload as it may be shown."""
+        """The stamped payload; it holds the token and may hold credentials, which no trace shows."""
         self.body: bytes | None = None
         """The request's body, where it was short enough to be kept for the record."""
         self.outcome: Outcome | None = None
@@ -65,8 +66,8 @@ class Invocation:
             "code": "" if outcome is None else outcome.code,
             "error": "" if outcome is None else outcome.error,
             "detail": "" if outcome is None else outcome.detail,
-            "first_byte_ms": _rounded(timeline.at("first_byte")),
-            "total_ms": _rounded(timeline.at("end")),
+            "first_byte_ms": timeline.at("first_byte"),
+            "total_ms": timeline.at("end"),
             "bytes_in": exchange.received,
             "bytes_out": exchange.relayed,
             "chunks": timeline.gaps.count,
@@ -86,11 +87,7 @@ class Invocation:
             "blocked": {"client_ms": round(client * 1000, 3), "worker_ms": round(worker * 1000, 3)},
             "request": recorded(self.request, self.body),
             "answer": {"crc32": self.exchange.checksum, "checked": min(self.exchange.relayed, CHECKED_BYTES)},
-            "payload": self.payload,
+            "payload": None if self.payload is None else stamp.shown(self.payload),
             "frames": frames,
             "frames_dropped": timeline.count - len(frames),
         }
-
-
-def _rounded(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else round(milliseconds, 3)

@@ -123,7 +123,8 @@ class Watchers:
 
     def worker_changed(self) -> None:
         """Tell everybody that the workers are to be looked at again."""
-        self._each(Watcher.worker_changed)
+        if self._all:
+            self._each(Watcher.worker_changed)
 
     def close(self) -> None:
         """End every watch, and let nobody begin another."""

@@ -9,6 +9,9 @@ from enum import Enum
 class State(Enum):
     """Where a worker is in its life."""
 
+    # In C: Enum's own is a Python function, and the table is asked twice for every request.
+    __hash__ = object.__hash__
+
     STARTING = "starting"
     """Its process is being made, or loads the function."""
     READY = "ready"
@@ -26,6 +29,8 @@ class State(Enum):
 
 class Event(Enum):
     """What happens to a worker."""
+
+    __hash__ = object.__hash__  # as above
 
     POLLED = "polled"
     LEASED = "leased"

@@ -114,8 +114,8 @@ class PlayedPlatform(BaseSink):
         self._writable = Waiters()
         self._ready = loop.create_future()
         self._receiver, self._bridge = memory.join(
-            lambda write: Mux(Seat.INVOKER_RECEIVER, write=write, defer=loop.call_soon, on_open=self._open),
-            lambda write: Mux(Seat.BRIDGE, write=write, defer=loop.call_soon, on_ready=self._is_ready, eager=True),
+            lambda outlet: Mux(Seat.INVOKER_RECEIVER, write=outlet, defer=loop.call_soon, on_open=self._open),
+            lambda outlet: Mux(Seat.BRIDGE, write=outlet, defer=loop.call_soon, on_ready=self._is_ready, eager=True),
             loop.call_soon,
         )
 
@@ -131,6 +131,8 @@ class PlayedPlatform(BaseSink):
 
     def release(self, socket: None) -> None:
         """The bridge needs the socket no more."""
+
+    in_order = False
 
     async def respond(self, request_id: str, body: bytes) -> None:
         """The runtime API's `response`."""

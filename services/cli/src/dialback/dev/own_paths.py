@@ -27,8 +27,8 @@ class OwnPaths:
         self._state = state
         self._script = files("dialback.dev").joinpath("client.js").read_bytes()
         self._asking, _ = memory.join(
-            lambda write: Mux(Seat.EDGE, write=write, defer=defer),
-            lambda write: Mux(Seat.INVOKER_LINK, write=write, defer=defer, on_open=self._answer),
+            lambda outlet: Mux(Seat.EDGE, write=outlet, defer=defer),
+            lambda outlet: Mux(Seat.INVOKER_LINK, write=outlet, defer=defer, on_open=self._answer),
             defer,
         )
 

@@ -1,7 +1,7 @@
 """What is counted of the invocations of one function in one mode."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dialback_invoker.metrics import catalogue
 from dialback_invoker.timeline import GAP_BUCKETS_MS
@@ -58,30 +58,30 @@ class Series:
         outcome = invocation.outcome
         assert outcome is not None
         self.ends[outcome.verdict, outcome.who, outcome.phase] += 1
-        timeline = invocation.exchange.timeline
-        between = timeline.between
-        if (head := between("received", "head")) is not None:
-            self.head.add(head / 1000)
-            if (first_byte := between("received", "first_byte")) is not None:
-                self.first_byte.add(first_byte / 1000)
-        if (total := between("received", "end")) is not None:
-            self.duration.add(total / 1000)
-        if timeline.at("queued") is not None:
-            waited = between("queued", "payload_handed")
-            self.queue.add((between("queued", "end") or 0.0 if waited is None else waited) / 1000)
-            self._cold_start(invocation)
+        moments = invocation.exchange.timeline.moments
+        received = moments["received"]
+        if (head := moments.get("head")) is not None:
+            self.head.add(head - received)
+            if (first_byte := moments.get("first_byte")) is not None:
+                self.first_byte.add(first_byte - received)
+        if (end := moments.get("end")) is not None:
+            self.duration.add(end - received)
+        if "queued" in moments:
+            self._waited(moments)
         self.flow(invocation)
 
-    def _cold_start(self, invocation: Invocation) -> None:
-        timeline = invocation.exchange.timeline
-        if timeline.at("worker_start") is None:
+    def _waited(self, moments: Mapping[str, float]) -> None:
+        """It found no worker that was free, and perhaps none at all."""
+        over = moments.get("payload_handed", moments.get("end"))
+        self.queue.add(0.0 if over is None else over - moments["queued"])
+        if "worker_start" not in moments:
             return
         for part, start, end in PARTS:
-            if (lasted := timeline.between(start, end)) is not None:
+            if start in moments and end in moments:
                 tally = self.cold.get(part)
                 if tally is None:
                     tally = self.cold[part] = Tally()
-                tally.add(lasted / 1000)
+                tally.add(moments[end] - moments[start])
 
     def flow(self, invocation: Invocation) -> None:
         """Add what has flowed so far, of one that is over or still runs."""
