@@ -209,7 +209,7 @@ def test_a_process_that_is_told_to_closes_itself_before_it_reads_secrets() -> No
     done = worker_says(
         "import ctypes, os\n"
         "from dialback_bridge import launch\n"
-        "launch._read_line = lambda fd: b'%d' % ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
+        "launch.read_line = lambda fd: b'%d' % ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
         "launch._from_line = lambda line, *rest: line\n"
         "said = {'DIALBACK_CONTROL_FD': '0', 'DIALBACK_CLOSED': '1'}\n"
         "print(launch.read_launch({'DIALBACK_CONTROL_FD': '0'}), launch.read_launch(said), said)\n"

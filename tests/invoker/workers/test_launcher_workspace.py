@@ -85,5 +85,5 @@ def test_a_worker_that_is_dead_before_it_is_configured_breaks_nothing() -> None:
     os.close(write)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait(30)
-        spawn._restrict(process.pid)
-        spawn._restrict(2**22 + 1)
+        spawn.restrict(process.pid)
+        spawn.restrict(2**22 + 1)

@@ -22,7 +22,8 @@ def main(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m dialback_bridge", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("worker", help="serve the function in the working directory, as its launcher says")
+    worker = commands.add_parser("worker", help="serve the function in the working directory, as its launcher says")
+    worker.add_argument("--keep", type=int, metavar="FD", help="fork workers instead, as this socket says")
     inspect = commands.add_parser("inspect", help="print what a function's entry is, as one line of JSON")
     inspect.add_argument("--dir", type=Path, required=True, help="the function's folder")
     inspect.add_argument("--entry", help="the entry, where it cannot be found by its name")
@@ -49,6 +50,10 @@ def main(arguments: list[str]) -> int:
         from .inspection import inspect_function
 
         return inspect_function(options.dir, options.entry, options.bytecode)
+    if options.keep is not None:
+        from .keeper import keep
+
+        keep(options.keep)  # back in each worker
     from .launch import LaunchError, read_launch
     from .watchdog import watch
 

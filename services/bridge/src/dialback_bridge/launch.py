@@ -71,7 +71,7 @@ def read_launch(environ: MutableMapping[str, str] | None = None) -> Launch:
         seclude()
     if control is not None:
         fd = _own_descriptor(CONTROL_VARIABLE, control)
-        return _from_line(_read_line(fd), fd, log_fd, variables)
+        return _from_line(read_line(fd), fd, log_fd, variables)
     if RUNTIME_VARIABLE in variables:
         return _from_environment(variables, log_fd)
     raise LaunchError(f"a worker is started by a launcher ({CONTROL_VARIABLE}) or by AWS Lambda ({RUNTIME_VARIABLE})")
@@ -81,7 +81,7 @@ def read_secrets(fd: int) -> dict[str, str]:
     """The variables on the first line of `fd`, read once this process is closed. Raises LaunchError."""
     seclude()
     try:
-        return {str(name): str(value) for name, value in json.loads(_read_line(fd)).items()}
+        return {str(name): str(value) for name, value in json.loads(read_line(fd)).items()}
     except (ValueError, AttributeError):
         raise LaunchError("the line of secrets cannot be used") from None
 
@@ -95,7 +95,7 @@ def _own_descriptor(name: str, text: str) -> int:
     return fd
 
 
-def _read_line(fd: int) -> bytes:
+def read_line(fd: int) -> bytes:
     """One line, and not a byte more: what follows is the watchdog's."""
     line = bytearray()
     while not line.endswith(b"\n"):

@@ -50,6 +50,10 @@ class LogSink:
         self._fd = fd
         self._lock = threading.RLock()
 
+    def redirect(self, fd: int | None) -> None:
+        """Write to another descriptor from now on."""
+        self._fd = fd
+
     def emit(self, invocation: str, stream: str, level: str, lines: Iterable[str]) -> None:
         """Write each line as a record. A log descriptor that nobody reads any more is no reason to fail."""
         if self._fd is None:
@@ -159,8 +163,21 @@ class CapturedStream(io.TextIOBase):
         return len(text)
 
 
+_inherited: list[LogSink] = []
+
+
+def inherit(sink: LogSink) -> None:
+    """In a fork: what `sink` was installed for is this process's now, and `install` gives it a descriptor."""
+    _inherited.append(sink)
+
+
 def install(fd: int | None) -> LogSink:
     """Capture this process's output for `fd`; without one, leave it alone."""
+    if _inherited:
+        # User code may have got hold of it while it was imported.
+        sink = _inherited.pop()
+        sink.redirect(fd)
+        return sink
     sink = LogSink(fd)
     if fd is not None:
         sys.stdout = CapturedStream(sink, "stdout", 1)

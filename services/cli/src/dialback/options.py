@@ -162,6 +162,14 @@ WindowBudget = Annotated[
 KeepDeployments = Annotated[
     str | None, setting("--keep-deployments", "Deployments of a function that are kept (10).", "COUNT", RUNNING)
 ]
+Zygotes = Annotated[
+    str | None,
+    setting("--zygotes", "Functions whose workers fork from a process that stays; 0: none (8).", "COUNT", RUNNING),
+]
+ZygoteIdle = Annotated[
+    str | None,
+    setting("--zygote-idle", "Seconds after its last fork when such a process ends (900).", "SECONDS", RUNNING),
+]
 BuildTimeout = Annotated[
     str | None, setting("--build-timeout", "Seconds that installing dependencies may take (600).", "SECONDS", RUNNING)
 ]

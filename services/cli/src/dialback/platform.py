@@ -174,6 +174,8 @@ def invoker_settings(settings: Settings) -> InvokerSettings:
         queue_seconds=settings.queue.timeout or 1e9,
         in_flight=settings.in_flight,
         keep_deployments=settings.keep_deployments,
+        zygotes=settings.zygotes,
+        zygote_idle=settings.zygote_idle,
         build_seconds=settings.build_timeout,
         build_bytes=settings.build_limit,
         window_budget=settings.window_budget,

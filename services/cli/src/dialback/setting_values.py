@@ -258,6 +258,8 @@ QUEUE_LIMIT = Key("queue_limit", integer(1, 1_000_000), 1000)
 QUEUE_TIMEOUT = Key("queue_timeout", seconds, 30.0)
 IN_FLIGHT = Key("in_flight", integer(1, 1_000_000), 10_000)
 KEEP_DEPLOYMENTS = Key("keep_deployments", integer(1, 10_000), 10)
+ZYGOTES = Key("zygotes", integer(0, 1000), 8)
+ZYGOTE_IDLE = Key("zygote_idle", positive_seconds, 900.0)
 BUILD_TIMEOUT = Key("build_timeout", positive_seconds, 600.0)
 BUILD_LIMIT = Key("build_limit", integer(1024 * 1024, 1 << 50), 4 * 1024**3)
 WINDOW_BUDGET = Key("window_budget", integer(1024 * 1024, 1 << 40), 64 * 1024 * 1024)
@@ -304,6 +306,7 @@ KNOWN = tuple(
         *(DRAIN_GRACE, DRAIN_DELAY, ACCESS_LOG, LOG_FORMAT, METRICS),
         *(SLOW_CLIENT, LATENCY, DROP_AFTER, BUFFERING_PROXY),
         *(KEEP_DEPLOYMENTS, BUILD_TIMEOUT, BUILD_LIMIT),
+        *(ZYGOTES, ZYGOTE_IDLE),
         *(CONTROL_PUBLIC_URL, EDGE_URL, SHARE_PORT),
     )
 )

@@ -83,8 +83,9 @@ class Settings:
     the page. `receiver` is where workers dial back to, `receiver_url` what they dial when that differs.
     `docker_host` is the address of the container engine (None: DOCKER_HOST, else the usual socket). `in_flight` is
     how many requests may be unanswered in all, `window_budget` the bytes by which all windows together may grow.
-    `keep_deployments` is how many of each function are kept; `build_timeout`, in seconds, and `build_limit`, in
-    bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
+    `keep_deployments` is how many of each function are kept; `zygotes` is how many functions have processes that their
+    workers fork from, `zygote_idle` the seconds after which these end. `build_timeout`, in seconds, and `build_limit`,
+    in bytes, bound the installation of a function's dependencies. `drain_grace` and `drain_delay` are in seconds.
     `access_log` is false, too, when `log_format` is `none`. `metrics` is a further port for /metrics, None for
     none. `conditions` is what the public port of `up` and `dev` simulates.
     """
@@ -107,6 +108,8 @@ class Settings:
     in_flight: int
     window_budget: int
     keep_deployments: int
+    zygotes: int
+    zygote_idle: float
     build_timeout: float
     build_limit: int
     drain_grace: float
@@ -147,6 +150,8 @@ def resolve(
         in_flight=say.get(values.IN_FLIGHT),
         window_budget=say.get(values.WINDOW_BUDGET),
         keep_deployments=say.get(values.KEEP_DEPLOYMENTS),
+        zygotes=say.get(values.ZYGOTES),
+        zygote_idle=say.get(values.ZYGOTE_IDLE),
         build_timeout=say.get(values.BUILD_TIMEOUT),
         build_limit=say.get(values.BUILD_LIMIT),
         drain_grace=say.get(values.DRAIN_GRACE),

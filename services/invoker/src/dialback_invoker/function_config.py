@@ -8,6 +8,7 @@
     mode = "callback"             buffered, callback, tunnel
     callback_socket = "keep"      keep, each
     event_loop = "auto"           auto (uvloop where the function has it), asyncio, uvloop
+    preload = "auto"              auto, on, off: whether workers fork from a process that has imported the function
     concurrency = 100             default: 10 for handlers that run in threads
     max_workers = 4
     memory_mb = 256
@@ -154,6 +155,7 @@ class FunctionConfig(_Strict):
     mode: Annotated[Literal["buffered", "callback", "tunnel"], _one_of(["buffered", "callback", "tunnel"])] = "callback"
     callback_socket: Annotated[Literal["keep", "each"], _one_of(["keep", "each"])] = "keep"
     event_loop: Annotated[Literal["auto", "asyncio", "uvloop"], _one_of(["auto", "asyncio", "uvloop"])] = "auto"
+    preload: Annotated[Literal["auto", "on", "off"], _one_of(["auto", "on", "off"])] = "auto"
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     max_workers: Annotated[int, Field(ge=1, le=1_000)] = 4
     memory_mb: Annotated[int, Field(ge=32, le=1_048_576)] = 256

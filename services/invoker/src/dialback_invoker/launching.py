@@ -68,6 +68,11 @@ class Launchers:
         """The platform's own."""
         return self._process or self._containers()
 
+    @property
+    def zygotes(self) -> list[str]:
+        """Of every function that keeps processes from which its workers are forked: what is imported there."""
+        return [] if self._process is None else [nest.imported for nest in self._process.zygotes.nests]
+
     async def start(self) -> None:
         """Sweeps what a crash left. Only for the holder of the data folder's lock."""
         await asyncio.to_thread(shutil.rmtree, self._run.doors, ignore_errors=True)

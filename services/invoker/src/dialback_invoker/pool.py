@@ -191,6 +191,10 @@ class Pool:
             await asyncio.gather(*(worker.kill() for worker in tuple(self.workers)))
         await self.closed()
 
+    def let_go(self) -> None:
+        """Tells the launcher that hardly any worker of this will be started any more."""
+        self._launcher.let_go(self.spec)
+
     async def closed(self) -> None:
         """Waits until no worker, process or folder is left: the end of `retire`."""
         await self._empty.wait()
@@ -262,6 +266,7 @@ class Pool:
             self._launch_failed(worker, error)
         else:
             self._tell_start("ready")
+            self._launcher.started(self.spec)
             self._failures = 0
             self._failure = None
 

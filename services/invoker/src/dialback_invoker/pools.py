@@ -133,6 +133,7 @@ class Pools:
         return [*self._pools.values(), *self._visited.values(), *self._retiring.values()]
 
     def _retire(self, pool: Pool, end: Callable[[Pool], Coroutine[None, None, None]]) -> None:
+        self._let_go(pool)
         task = asyncio.get_running_loop().create_task(end(pool))
         self._retiring[task] = pool
         task.add_done_callback(self._gone)
@@ -147,8 +148,14 @@ class Pools:
         await pool.retire()
         await pool.closed()
 
+    def _let_go(self, pool: Pool) -> None:
+        if not any(other.spec == pool.spec for other in (*self._pools.values(), *self._visited.values())):
+            pool.let_go()
+
     def _gone(self, task: asyncio.Task[None]) -> None:
-        del self._deployments[self._retiring.pop(task)]
+        pool = self._retiring.pop(task)
+        self._let_go(pool)
+        del self._deployments[pool]
         self._on_gone()
 
     def _make(self, deployment: Deployment, idle_seconds: float, warm: int) -> Pool:
@@ -173,6 +180,7 @@ class Pools:
             sandbox=config.sandbox,
             cpus=config.cpus,
             event_loop=config.event_loop,
+            preload=config.preload,
             python=self._python_of(deployment.environment),
         )
         return Pool(

@@ -33,6 +33,7 @@ from dialback_invoker.launchers.debugged import DebuggedLauncher
 from dialback_invoker.launchers.environment import COMMAND
 from dialback_invoker.launchers.process import ProcessLauncher
 from dialback_invoker.launchers.spares import Spares
+from dialback_invoker.launchers.zygotes import Bounds
 from dialback_invoker.launching import Launchers
 from dialback_invoker.link_server import LinkServer
 from dialback_invoker.link_tls import server_context
@@ -174,7 +175,8 @@ class InvokerService:
         if self.settings.launcher != "process":
             return None
         if self._development is None:
-            return ProcessLauncher(self.run.root, command=self._worker_command)
+            bounds = Bounds(self.settings.zygotes, self.settings.zygote_idle)
+            return ProcessLauncher(self.run.root, command=self._worker_command, bounds=bounds, on_log=self._on_log)
         debugging = asdict(self._development.debugging)
         return DebuggedLauncher(self.run.root, self._worker_command, self._spares, debugging)
 
@@ -436,6 +438,7 @@ class InvokerService:
                 live=self.dispatch.live,
                 queued=self._admission.waiting_for,
                 workers=[(worker.function, worker.state) for worker in self._pools.workers],
+                zygotes=self._launchers.zygotes,
                 dropped=self._recorder.dropped,
             )
         )

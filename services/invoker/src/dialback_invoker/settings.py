@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dialback_invoker.launchers.docker_container import DEFAULT_IMAGE
 
@@ -66,6 +66,10 @@ class InvokerSettings(Frozen):
     """For the installation of a function's dependencies."""
     build_bytes: PositiveInt = 4 * 1024**3
     """Of a function's installed dependencies."""
+    zygotes: NonNegativeInt = 8
+    """Functions at once that keep processes which their workers fork from; 0: every worker is a new process."""
+    zygote_idle: PositiveFloat = 900.0
+    """Seconds after the last start of a worker when those of its function end."""
     in_flight: PositiveInt = 10_000
     """Requests in all that may be unanswered."""
     window_budget: PositiveInt = 64 * 1024 * 1024

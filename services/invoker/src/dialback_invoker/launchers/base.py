@@ -63,6 +63,10 @@ class WorkerSpec:
     callback_url: str = ""
     """Where its bridge is told to dial; one of ``allow``."""
     event_loop: str = "auto"
+    preload: str = "auto"
+    """Whether its workers fork from a process that has imported it: ``auto``, ``on``, ``off``; for launchers that can
+    fork.
+    """
     allow: tuple[AllowedUrl, ...] = ()
     dial_timeout: float = 5.0
     cancel_grace: float = 0.5
@@ -194,6 +198,14 @@ class Launcher(Protocol):
 
     async def discard(self, worker_id: str) -> None:
         """Undoes `prepare` for a worker that never ran."""
+        ...
+
+    def started(self, spec: WorkerSpec) -> None:
+        """A worker of it is ready: what makes the next start quick may be made now. Does not wait."""
+        ...
+
+    def let_go(self, spec: WorkerSpec) -> None:
+        """Hardly any worker of it will be started any more: ends what was kept ready for that. Does not wait."""
         ...
 
 

@@ -75,6 +75,12 @@ class DockerLauncher:
             raise
         return ContainerWorker(started, spec, control, self.site.engine, launch.clear)
 
+    def started(self, spec: WorkerSpec) -> None:
+        """Nothing is made ready for containers to come."""
+
+    def let_go(self, spec: WorkerSpec) -> None:
+        """Nothing is kept ready for containers to come."""
+
     async def discard(self, worker_id: str) -> None:
         """Removes the folder of a worker that never ran."""
         await self.site.remove_folder(worker_id)

@@ -14,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dialback_invoker.launchers import cgroup, environment, workspace
-from dialback_invoker.launchers.base import LaunchFailed, WorkerControl, WorkerSpec
+from dialback_invoker.launchers.base import LaunchFailed, OnLog, WorkerControl, WorkerSpec
 from dialback_invoker.launchers.memory import MemoryWatch
+from dialback_invoker.launchers.nest import Site
 from dialback_invoker.launchers.process_worker import ProcessWorker
 from dialback_invoker.launchers.spawn import Spawned, spawn
 from dialback_invoker.launchers.start import Start, start
 from dialback_invoker.launchers.sweep import Swept, sweep
+from dialback_invoker.launchers.zygotes import NONE, Bounds, Zygotes
 
 THREADS = 8
 
@@ -28,7 +30,8 @@ class ProcessLauncher:
     """Starts workers as processes, their folders below ``run_dir``.
 
     ``cgroup_root`` names a cgroup that is ours to divide; without it one is looked for (see `launchers.cgroup`);
-    ``use_cgroups=False`` does without. ``command`` is what runs a worker, ``begin`` how a process is started.
+    ``use_cgroups=False`` does without. ``command`` is what runs a worker, ``begin`` how a process is started where none
+    is forked. ``bounds`` are those of the processes that workers fork from; what these have to say goes to ``on_log``.
     """
 
     name = "process"
@@ -41,6 +44,8 @@ class ProcessLauncher:
         cgroup_root: Path | None = None,
         use_cgroups: bool = True,
         begin: Start = start,
+        bounds: Bounds = NONE,
+        on_log: OnLog = lambda _: None,
     ) -> None:
         self.run_dir = run_dir
         self._command = tuple(command)
@@ -51,6 +56,10 @@ class ProcessLauncher:
         base = cgroup.find_base(cgroup_root) if use_cgroups else None
         if base is not None:
             self._home = cgroup.find_home(base, hashlib.sha256(os.fsencode(run_dir.absolute())).hexdigest()[:8])
+
+        watch = None if self.memory_enforcement == "cgroup" else self._watch
+        site = Site(self._command, self._executor, self._home, watch, on_log)
+        self.zygotes = Zygotes(site, workspace.workers_folder(run_dir), bounds)
 
     @property
     def memory_enforcement(self) -> str:
@@ -87,7 +96,8 @@ class ProcessLauncher:
         """Starts a worker in the folder that `prepare` made. Raises LaunchFailed."""
         loop = asyncio.get_running_loop()
         folder = self._folder(control.worker_id)
-        job = loop.run_in_executor(self._executor, spawn, self._command, folder, spec, control, self._home, self._begin)
+        ways = (*self.zygotes.ways(spec), self._begin)
+        job = loop.run_in_executor(self._executor, spawn, self._command, folder, spec, control, self._home, ways)
         try:
             spawned = await asyncio.shield(job)
         except asyncio.CancelledError:
@@ -102,8 +112,17 @@ class ProcessLauncher:
         """Removes the folder of a worker that never ran."""
         await asyncio.get_running_loop().run_in_executor(self._executor, workspace.remove, self._folder(worker_id))
 
+    def started(self, spec: WorkerSpec) -> None:
+        """Makes ready what the next worker forks from."""
+        self.zygotes.started(spec)
+
+    def let_go(self, spec: WorkerSpec) -> None:
+        """Ends what its workers fork from."""
+        self.zygotes.let_go(spec)
+
     async def close(self) -> None:
-        """After the last worker's `dispose`: frees the threads and removes our cgroup."""
+        """After the last worker's `dispose`: ends what workers fork from, frees the threads, removes our cgroup."""
+        await self.zygotes.close()
         if self._home is not None:
             cgroup.remove(self._home.folder)
         await asyncio.to_thread(self._executor.shutdown)

@@ -41,9 +41,9 @@ class ProcessWorker:
         watch: MemoryWatch | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._leader = proc.look(spawned.popen.pid)
+        self._leader = proc.look(spawned.process.pid)
         self._spawned = spawned
-        self._popen = spawned.popen
+        self._process = spawned.process
         self._group = spawned.group
         self._spec = spec
         self._folder = folder
@@ -67,7 +67,7 @@ class ProcessWorker:
     @property
     def pid(self) -> int:
         """Of the leader, which is also the group's and the session's number."""
-        return self._popen.pid
+        return self._process.pid
 
     @property
     def exited(self) -> asyncio.Future[Exit]:
@@ -128,7 +128,7 @@ class ProcessWorker:
             if hasattr(os, "waitid"):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             else:  # macOS before Python 3.13
-                self._popen.wait()
+                self._process.wait()
             self._loop.call_soon_threadsafe(self._on_death)
 
         threading.Thread(target=wait, name=f"wait-{self.pid}", daemon=True).start()
@@ -139,13 +139,15 @@ class ProcessWorker:
             os.close(self._spawned.pidfd)
         self._signal_group(signal.SIGKILL)
         self._dead = True
-        code = self._popen.wait()  # a zombie: does not wait
+        code = self._process.poll()
         os.close(self._spawned.control_fd)
         if self._watch is not None:
             self._watch.discard(self._watched)
         self._cleaning = self._loop.create_task(self._clean(code))
 
-    async def _clean(self, code: int) -> None:
+    async def _clean(self, code: int | None) -> None:
+        if code is None:  # another process has to be asked
+            code = await self._loop.run_in_executor(self._executor, self._process.wait)
         await asyncio.wait([self._connecting])
         endings = [reader.ended for reader in self._readers.values()]
         await asyncio.wait(endings, timeout=LAST_WORDS)
@@ -155,9 +157,10 @@ class ProcessWorker:
             transport.close()
         await asyncio.wait(endings)
 
-    def _describe(self, code: int) -> Exit:
-        number = -code if code < 0 else None
-        oom = self._oom or (number == signal.SIGKILL and self._group is not None and self._group.oom_kills() > 0)
+    def _describe(self, code: int | None) -> Exit:
+        number = -code if code is not None and code < 0 else None
+        killed = code is None or number == signal.SIGKILL
+        oom = self._oom or (killed and self._group is not None and self._group.oom_kills() > 0)
         memory_mb = self._spec.memory_mb if oom else None
         reason = why_it_ended(code, number, cause=self._cause, memory_mb=memory_mb)
         return Exit(None if number else code, number, reason, self._output.tail(), oom)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dialback_invoker.launchers import environment, workspace
+from dialback_invoker.launchers.asking import Forked
 from dialback_invoker.launchers.base import WorkerControl, WorkerSpec
 from dialback_invoker.launchers.cgroup import Base, Group
-from dialback_invoker.launchers.start import Start, start
+from dialback_invoker.launchers.start import Begin, NotBegun, Process, start
 
 try:
     import resource
@@ -30,7 +31,7 @@ OOM_SCORE = b"500"
 class Spawned:
     """A process that runs, with our ends of its pipes."""
 
-    popen: subprocess.Popen[bytes]
+    process: Process
     pidfd: int | None
     """None where the system has none."""
     control_fd: int
@@ -51,22 +52,40 @@ def spawn(
     spec: WorkerSpec,
     control: WorkerControl,
     home: Base | None,
-    begin: Start = start,
+    ways: Sequence[Begin] = (start,),
 ) -> Spawned:
-    """Copies the code and starts the process with ``begin``. OSError when either fails; what was made by then is
-    undone, but for the folder.
+    """Copies the code and starts the process, in the first of ``ways`` that leads to one. OSError when that fails; what
+    was made by then is undone, but for the folder.
     """
     code = workspace.copy_code(spec.bundle, folder)
-    group = _group(home, control.worker_id, spec.memory_mb * 1024 * 1024)
+    for begin in ways[:-1]:
+        try:
+            return _begin(command, folder, code, spec, control, home, begin)
+        except NotBegun:
+            continue
+    return _begin(command, folder, code, spec, control, home, ways[-1])
+
+
+def _begin(
+    command: Sequence[str],
+    folder: Path,
+    code: Path,
+    spec: WorkerSpec,
+    control: WorkerControl,
+    home: Base | None,
+    begin: Begin,
+) -> Spawned:
+    """One way, with pipes of its own: nobody knows who holds those of a way that failed."""
     opened: list[int] = []
-    popen: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
+    group: Group | None = None
     try:
         control_read, control_write = _pipe(opened)
         log_read, log_write = _pipe(opened)
         out_read, out_write = _pipe(opened)
         err_read, err_write = _pipe(opened)
         env = environment.environment(spec, control.worker_id, code, folder / "tmp")
-        popen = begin(
+        process = begin(
             environment.command(spec, command),
             cwd=code,
             env=environment.with_descriptors(env, control_read, log_write, closed=bool(spec.secrets)),
@@ -78,22 +97,23 @@ def spawn(
         for handle in (control_read, log_write, out_write, err_write):
             opened.remove(handle)
             os.close(handle)
-        if group is not None:
-            group.add(popen.pid)
-        _restrict(popen.pid)
-        pidfd = _pidfd(popen.pid, opened)
-        workspace.PidFile.of(popen.pid, group.folder if group else None).write(folder)
+        group = process.group if isinstance(process, Forked) else None
+        if group is None and home is not None:
+            group = enter(home, control.worker_id, spec.memory_mb, process.pid)
+        restrict(process.pid)
+        pidfd = _pidfd(process.pid, opened)
+        workspace.PidFile.of(process.pid, group.folder if group else None).write(folder)
         _configure(control_write, environment.configuration(spec, control, folder / "runtime.sock"))
     except BaseException:
-        if popen is not None:
-            popen.kill()
-            popen.wait()
+        if process is not None:
+            process.kill()
+            process.wait()
         for handle in opened:
             os.close(handle)
         if group is not None:
             group.remove()
         raise
-    return Spawned(popen, pidfd, control_write, {"stdout": out_read, "stderr": err_read, "log": log_read}, group)
+    return Spawned(process, pidfd, control_write, {"stdout": out_read, "stderr": err_read, "log": log_read}, group)
 
 
 def _pipe(opened: list[int]) -> tuple[int, int]:
@@ -102,12 +122,15 @@ def _pipe(opened: list[int]) -> tuple[int, int]:
     return pair
 
 
-def _group(home: Base | None, worker_id: str, limit: int) -> Group | None:
-    """The worker's cgroup; None when there is no home for it. OSError when it cannot be made where it should."""
-    if home is None:
-        return None
-    group = Group(home.folder / worker_id, home)
-    group.create(limit)
+def enter(home: Base, name: str, memory_mb: int, pid: int) -> Group:
+    """Puts a process into a cgroup of its own. OSError when that cannot be made where it should."""
+    group = Group(home.folder / name, home)
+    group.create(memory_mb * 1024 * 1024)
+    try:
+        group.add(pid)
+    except OSError:
+        group.remove()
+        raise
     return group
 
 
@@ -128,7 +151,7 @@ def _pidfd(pid: int, opened: list[int]) -> int | None:
     return handle
 
 
-def _restrict(pid: int) -> None:
+def restrict(pid: int) -> None:
     """No core files, and first in line when memory ends. Both are courtesies: failing to set them is no failure."""
     try:
         if hasattr(resource, "prlimit"):

@@ -1,11 +1,51 @@
-"""How a process is started: as usual here; `launchers.spares` has processes that wait for it."""
+"""How a process is started: as usual here; `launchers.spares` has processes that wait for it, `launchers.nest` those
+that fork.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
+
+
+class Process(Protocol):
+    """A process that was started, as far as a launcher needs to know it. `subprocess.Popen` is one."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """How it ended, where that can be told without waiting."""
+
+    def wait(self) -> int | None:
+        """Its exit status, negative for a signal; None when nobody knows. Blocks until its end, and reaps it."""
+
+    def kill(self) -> None:
+        """SIGKILL. Only before `wait`."""
+
+
+class NotBegun(OSError):
+    """No process came to be in this way, and perhaps one does in another."""
+
+
+class How(TypedDict):
+    """Where a process begins, and with what."""
+
+    cwd: Path
+    env: Mapping[str, str]
+    stdin: int
+    stdout: int
+    stderr: int
+    pass_fds: Sequence[int]
+
+
+class Begin(Protocol):
+    """Begins ``command`` in some way, in a session of its own, with these streams and descriptors and nothing else.
+    Blocks. Raises OSError.
+    """
+
+    def __call__(self, command: Sequence[str], **how: Unpack[How]) -> Process: ...
 
 
 class Start(Protocol):

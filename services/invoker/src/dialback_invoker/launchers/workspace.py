@@ -33,7 +33,7 @@ def copy_code(bundle: Path, folder: Path) -> Path:
     followed.
     """
     code = folder / "code"
-    shutil.copytree(bundle, code, symlinks=True, copy_function=_copy)
+    shutil.copytree(bundle, code, symlinks=True, copy_function=_copy, dirs_exist_ok=True)
     for place, _, _ in os.walk(code):
         os.chmod(place, 0o700)
     return code

@@ -50,6 +50,12 @@ STARTS: Final = Metric(
     "Starts of workers that are over; the result is ready or why it failed",
     ("function", "result"),
 )
+ZYGOTES: Final = Metric(
+    "dialback_zygotes",
+    "gauge",
+    "Functions that keep processes from which workers are forked, by what is imported there",
+    ("imported",),
+)
 LOST: Final = Metric(
     "dialback_records_dropped_total", "counter", "Records of invocations that were not stored, for lack of room or disk"
 )
@@ -57,5 +63,5 @@ BUILD: Final = Metric("dialback_build_info", "gauge", "Always 1; the version is 
 
 CATALOGUE: Final = (
     *(INVOCATIONS, IN_FLIGHT, QUEUED, QUEUE, COLD_START, HEAD, FIRST_BYTE, DURATION, GAPS, CHUNKS, STALL),
-    *(BYTES_IN, BYTES_OUT, WORKERS, STARTS, LOST, BUILD),
+    *(BYTES_IN, BYTES_OUT, WORKERS, STARTS, ZYGOTES, LOST, BUILD),
 )

@@ -25,6 +25,8 @@ class Running:
     """Invocations that wait for a worker, by function."""
     workers: Iterable[tuple[str, State]]
     """Function and state of every worker."""
+    zygotes: Iterable[str]
+    """Of every function that keeps processes from which its workers are forked: what is imported there."""
     dropped: int
     """Records that were not stored, since the start."""
 
@@ -56,6 +58,9 @@ class InvokerMetrics:
         self._forget(keep={"", *deployed, *(one.function for one in live)})
         yield Reading(catalogue.BUILD, 1, (self._version,))
         yield Reading(catalogue.LOST, running.dropped)
+        zygotes = Counter(running.zygotes)
+        for imported in ("bridge", "function"):
+            yield Reading(catalogue.ZYGOTES, zygotes[imported], (imported,))
         for (function, mode), series in sorted(self._with(live).items()):
             yield from series.readings(function, mode)
         for (function, result), count in sorted(self._starts.items()):
