@@ -19,6 +19,10 @@ OF_DOCKER = re.compile(r"\[(.*-)?docker(-.*)?\]$", re.DOTALL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What makes rich colour and frame its output although nobody's terminal shows it; tests that want it say so.
+for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "GITHUB_ACTIONS", "COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
