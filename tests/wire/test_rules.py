@@ -81,6 +81,18 @@ def test_a_part_fits_its_frame_s_length_of_16_bits() -> None:
         fields.check_size(((b"", b"y" * (fields.MAX_PART + 1)),))
 
 
+def test_fields_that_could_break_the_framing_are_told_from_those_that_cannot() -> None:
+    fields.check_fields(((b"x-good", b"any value\t\xff"),))
+    with pytest.raises(StreamViolation, match="not a token"):
+        fields.check_fields(((b"x y", b""),))
+    with pytest.raises(StreamViolation, match="control character"):
+        fields.check_fields(((b"x", b"a\r\nb"),))
+    assert fields.is_token(b"x-good")
+    assert not fields.is_token(b"x y")
+    assert fields.is_value(b"")
+    assert not fields.is_value(b"a\0b")
+
+
 def test_small_questions_about_fields() -> None:
     some: Fields = ((b"a", b"1"), (b"b", b"2"), (b"a", b"3"))
     assert fields.first(some, b"a") == b"1"
