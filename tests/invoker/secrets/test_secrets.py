@@ -100,6 +100,15 @@ async def test_a_change_is_made_whole_or_not_at_all(place: Place) -> None:
     assert (await place.open()).of("chat").plain == {"A": "3"}
 
 
+async def test_a_secret_does_not_become_a_plain_value_unawares(place: Place) -> None:
+    environments = await place.open()
+    await environments.change("chat", {"KEY": Wanted(VALUE, True), "MODE": Wanted("fast")}, [])
+    with pytest.raises(InvalidInput, match=r"KEY is a secret, .* remove it first"):
+        await environments.change("chat", {"KEY": Wanted("shown")}, [])
+    await environments.change("chat", {"KEY": Wanted("another", True), "MODE": Wanted("slow", True)}, [])
+    assert environments.of("chat").secrets == {"KEY": "another", "MODE": "slow"}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "secret", "message"),
     [

@@ -94,6 +94,10 @@ class VariableBook:
                     raise NotFound(f"{function} has no variable {name[:64]!r} that was set", code="no_such_variable")
                 if name in put:
                     raise InvalidInput(f"{name} is to be set and removed", code="invalid_variable")
+            for name, wanted in put.items():
+                if name in held and held[name].secret and not wanted.secret:
+                    text = f"{name} is a secret, and a plain value could be read by everybody; remove it first"
+                    raise InvalidInput(text, code="would_show_secret")
             self._refuse_too_much(function, held, put, remove)
             stored = await asyncio.to_thread(self._sealed, function, put)
             await self._store.change_variables(function, stored, remove)
