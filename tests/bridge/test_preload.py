@@ -240,3 +240,10 @@ def test_what_was_captured_before_the_fork_goes_to_the_worker_s_log() -> None:
     os.close(write)
     with os.fdopen(read, "rb") as logged:
         assert b"here" in logged.read()
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_lazy_object_stays_as_lazy_as_it_is(folder: Path) -> None:
+    lazy = "class Lazy:\n    @property\n    def __class__(self): raise RuntimeError('not configured')\n"
+    load(folder, f"{lazy}one = Lazy()\nkept = {{__file__}}")
+    assert "a set" in remembered.find(old()).problems

@@ -72,7 +72,7 @@ async def test_a_change_meets_the_next_request_and_leaves_those_that_run(node: N
     await set_(node, KEY="second-value")
     assert (await node.http.get("/@f/KEY")).text == "second-value|second-value"
     assert before["id"] in [worker["id"] for worker in await node.workers()], "the stream goes on"
-    assert b"0\r\n\r\n" not in client.received
+    assert b"\r\n0\r\n\r\n" not in client.received
     client.close()
     answer = await node.control.patch("/v1/functions/f/environment", json={"remove": ["KEY"]})
     assert answer.status_code == 200

@@ -180,7 +180,7 @@ async def test_a_broken_rule_gives_one_head_at_most_and_leaves_the_socket_to_oth
         await client.until(b"\r\n\r\n")
         await serve_well(await second_client(either), puppet, rogue)
     if attack is data_after_end:
-        answer = await client.until(b"0\r\n\r\n")
+        answer = await client.until(b"\r\n0\r\n\r\n")
         client.close()
         assert b"too late" not in answer
     elif status == 502:
@@ -358,7 +358,7 @@ async def test_trailers_that_could_harm_are_dropped(stage: Stage) -> None:
         seen.stream.end(Verdict.OK)
         answer = await client.rest()
     assert b"injected" not in answer
-    assert answer.endswith(b"0\r\n\r\n")
+    assert answer.endswith(b"\r\n0\r\n\r\n")
 
 
 @pytest.mark.parametrize("status", [101, 103])

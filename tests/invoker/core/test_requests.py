@@ -51,7 +51,7 @@ async def test_chunks_reach_the_client_as_they_are_made_and_the_trace_tells_it_a
         assert (await stage.control.get(f"/v1/invocations/{given.id}")).json()["verdict"] == "running"
         assert (await stage.control.get("/v1/invocations/last")).json()["id"] == given.id
         seen.stream.end(Verdict.OK)
-        assert (await client.rest()).endswith(b"0\r\n\r\n")
+        assert (await client.rest()).endswith(b"\r\n0\r\n\r\n")
         assert await puppet.respond(given, {"dialback": {"verdict": "ok", "count": 30}}) == 202
     trace = await stage.trace(given.id)
     assert (trace["status"], trace["verdict"], trace["code"], trace["cause"]) == (200, "ok", "--", "")
@@ -130,7 +130,7 @@ async def test_a_socket_that_closes_before_its_end_is_a_502_before_the_head_and_
         seen.head()
         seen.stream.write(b"begun")
         await other.until(b"begun")
-    assert not (await other.rest()).endswith(b"0\r\n\r\n")
+    assert not (await other.rest()).endswith(b"\r\n0\r\n\r\n")
     await puppet.respond(given)
     trace = await stage.trace(given.id)
     assert (trace["verdict"], trace["code"], trace["error"]) == ("truncated", "SD", "worker_lost")
@@ -143,7 +143,7 @@ async def test_a_runtime_that_answers_while_its_stream_has_no_end_gets_two_secon
         seen.head()
         await puppet.respond(given)
         assert await asyncio.wait_for(seen.cancelled, BOUND) is Reason.KILLED
-        assert not (await client.rest()).endswith(b"0\r\n\r\n")
+        assert not (await client.rest()).endswith(b"\r\n0\r\n\r\n")
     assert (await stage.trace(given.id))["error"] == "no_end"
 
 
@@ -238,7 +238,9 @@ async def test_a_buffered_error_is_a_500_and_a_death_a_502(stage: Stage) -> None
 async def test_a_client_that_leaves_a_buffered_run_leaves_no_trace_of_trouble(stage: Stage) -> None:
     await buffered(stage)
     client, puppet, given = await stage.invoked("/@b/")
+    (running,) = stage.invoker.dispatch.live
     client.close()
+    await eventually(running.exchange.outcome.done)
     await puppet.respond(given, {"statusCode": 200, "body": "nobody reads this"})
     trace = await stage.trace(given.id)
     assert (trace["verdict"], trace["code"]) == ("cancelled", "CH")
@@ -445,7 +447,7 @@ async def test_idle_and_total_truncate(stage: Stage) -> None:
             seen = await rogue.accepted(given.token)
             seen.head()
             seen.stream.write(b"begun")
-            assert not (await client.rest()).endswith(b"0\r\n\r\n")
+            assert not (await client.rest()).endswith(b"\r\n0\r\n\r\n")
             reason = await asyncio.wait_for(seen.cancelled, BOUND)
         assert reason.name == f"TIMEOUT_{name.upper()}"
         await puppet.respond(given)
@@ -639,7 +641,7 @@ async def test_a_drain_that_is_not_over_in_time_says_so_and_a_stop_cuts_the_rest
         await client.until(b"begun")
         assert await stage.invoker.drain(0.1) is False
         await stage.invoker.stop()
-        assert not (await client.rest()).endswith(b"0\r\n\r\n")
+        assert not (await client.rest()).endswith(b"\r\n0\r\n\r\n")
         assert await rogue.closed()
     await asyncio.wait_for(puppet.gone.wait(), BOUND)
     assert not stage.invoker.run.root.exists()

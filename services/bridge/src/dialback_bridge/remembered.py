@@ -21,12 +21,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
 from types import CellType, CodeType, FrameType
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 DEPTH = 4
 """Tuples within tuples that are looked into; chains of them may be as long as one likes."""
 
 Put = Callable[[Any], object]
+K = TypeVar("K")
 
 
 class Places:
@@ -60,10 +61,12 @@ def find(name: str) -> Places:
     while owners:
         untracked: list[Any] = []
         for owner in owners:
-            if type(owner) is tuple or id(owner) in skipped or isinstance(owner, (FrameType, CodeType, PurePath)):
+            if type(owner) is tuple or id(owner) in skipped or type(owner) in (FrameType, CodeType):
+                continue
+            if _is(owner, PurePath):
                 continue
             # A dict does not tell its keys when all of them are texts.
-            holds = isinstance(owner, dict) and any(_has(key, name) for key in dict.keys(owner))
+            holds = _is(owner, dict) and any(_has(key, name) for key in dict.keys(owner))
             for value in gc.get_referents(owner):
                 if _has(value, name):
                     holds = True
@@ -88,13 +91,28 @@ def forget_places(name: str) -> None:
         del sys.path_importer_cache[path]
 
 
+def _is(value: object, kind: type[K]) -> TypeGuard[K]:
+    """As `isinstance`, but it runs nothing: a lazy object's `__class__` makes what it stands for, or raises, as that of
+    Django's settings does.
+    """
+    return issubclass(type(value), kind)
+
+
+def _attributes(owner: object) -> dict[Any, Any]:
+    try:
+        found = object.__getattribute__(owner, "__dict__")
+    except Exception:  # whatever a class made of it
+        return {}
+    return found if type(found) is dict else {}
+
+
 def _has(value: Any, name: str, depth: int = DEPTH) -> bool:
     """Whether it is, or is a tuple of, something that has the name: those are replaced as a whole."""
-    if isinstance(value, str):
+    if _is(value, str):
         return name in value
     if type(value) is tuple:
         return depth > 0 and any(_has(part, name, depth - 1) for part in value)
-    if isinstance(value, PurePath):
+    if _is(value, PurePath):
         return name in str(value)
     return type(value) is bytes and name.encode() in value
 
@@ -102,7 +120,7 @@ def _has(value: Any, name: str, depth: int = DEPTH) -> bool:
 def _renamed(value: Any, old: str, new: str) -> Any:
     if type(value) is tuple:
         return tuple(_renamed(part, old, new) for part in value)
-    if isinstance(value, (str, PurePath)):
+    if _is(value, str) or _is(value, PurePath):
         return type(value)(str(value).replace(old, new))
     return value
 
@@ -115,16 +133,16 @@ def _skipped(owners: list[Any]) -> tuple[set[int], dict[int, type]]:
     skipped = {id(owners), id(posix.environ), id(os.environ._data), id(sys.path)}  # type: ignore[attr-defined]
     classes: dict[int, type] = {}
     for each in owners:
-        if isinstance(each, PurePath):
+        if _is(each, PurePath):
             skipped.update(id(part) for part in gc.get_referents(each) if type(part) in (list, tuple))
-        elif isinstance(each, type):
+        elif _is(each, type):
             classes.update((id(part), each) for part in gc.get_referents(each) if type(part) is dict)
     return skipped, classes
 
 
 def _note(owner: Any, name: str, places: Places) -> None:
     before = len(places)
-    if isinstance(owner, type):
+    if _is(owner, type):
         for key, value in owner.__dict__.items():
             if _has(value, name):
                 _add(places, value, partial(setattr, owner, key))
@@ -136,7 +154,7 @@ def _note(owner: Any, name: str, places: Places) -> None:
         _add(places, owner.cell_contents, partial(setattr, owner, "cell_contents"))
     else:
         # Past what a class says of setting its attributes; a dict's subclass may say something, too.
-        values = owner if isinstance(owner, dict) else getattr(owner, "__dict__", {})
+        values = owner if _is(owner, dict) else _attributes(owner)
         for key, value in dict.items(values):
             if _has(key, name):
                 places.problems.append("the keys of a dict")
