@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
+import socket
 import subprocess
 import sys
 import threading
@@ -241,3 +243,25 @@ def test_a_usual_start_is_in_a_session_of_its_own(folder: Path) -> None:
         cwd=folder, env={}, stdin=subprocess.DEVNULL, stdout=1, stderr=2,
     )  # fmt: skip
     assert process.wait(30) == 0
+
+
+def test_one_that_is_at_work_before_it_was_thanked_is_not_replaced(
+    spares: Spares, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspected(spares, folder)
+    assert spares.ready(20)
+    waiting = next(iter(spares._waiting.values()))
+    real = socket.send_fds
+
+    def slowly(turn: socket.socket, parts: Any, descriptors: Any) -> int:
+        sent = real(turn, parts, descriptors)
+        # The spare has read its order, and closes its side.
+        assert select.select([turn], [], [], 20)[0]
+        while turn.recv(100):
+            pass
+        return sent
+
+    monkeypatch.setattr(socket, "send_fds", slowly)
+    used, answer, _ = inspected(spares, folder)
+    assert used is waiting.process
+    assert answer["entry"] == "app:handler"

@@ -7,7 +7,6 @@ what such a process does; it never runs the function's code before it is somebod
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dialback_invoker.launchers.asking import send
 from dialback_invoker.launchers.start import start
 
 SUBCOMMANDS = ("worker", "inspect")
@@ -191,13 +191,11 @@ def _hand_over(
     spare: _Spare, told: Mapping[str, object], stdin: int, stdout: int, stderr: int, pass_fds: Sequence[int]
 ) -> bool:
     """False: it has died meanwhile, and nothing was started."""
-    line = json.dumps(told, separators=(",", ":")).encode() + b"\n"
     nothing: int | None = None
     try:
         if stdin == subprocess.DEVNULL:
             stdin = nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        sent = socket.send_fds(spare.turn, [line], [stdin, stdout, stderr, *pass_fds])
-        spare.turn.sendall(line[sent:])
+        send(spare.turn, told, (stdin, stdout, stderr, *pass_fds))
     except OSError:
         spare.discard()
         return False
