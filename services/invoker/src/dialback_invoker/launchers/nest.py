@@ -26,6 +26,7 @@ from dialback_invoker.launchers.keeper import Egg, Keeper, Unfit, Zygote, hatch,
 from dialback_invoker.launchers.memory import MemoryWatch, Watched
 from dialback_invoker.launchers.output import Output, PipeReader
 from dialback_invoker.launchers.start import Begin, How, NotBegun, Process
+from dialback_invoker.read_pipe import read_pipe
 
 IMPORT_AFTER = 0.2
 """Seconds from when a worker is ready until the function is imported in advance: its first request comes first."""
@@ -191,8 +192,7 @@ class Nest:
             self._clear_up(self._connect(PipeReader(name, output), handle))
 
     async def _connect(self, reader: PipeReader, handle: int) -> None:
-        transport, _ = await self._loop.connect_read_pipe(lambda: reader, os.fdopen(handle, "rb", 0))
-        self._transports.append(transport)
+        self._transports.append(await read_pipe(lambda: reader, handle))
 
     def _keeper_died(self, keeper: Keeper) -> None:
         self._loop.remove_reader(keeper.pidfd)
