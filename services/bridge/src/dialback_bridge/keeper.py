@@ -29,8 +29,7 @@ from typing import NoReturn
 
 from . import forking, zygote
 from .handover import Told, become, begin_anew, is_shadowed, receive
-
-PR_SET_CHILD_SUBREAPER = 36
+from .process_control import PR_SET_CHILD_SUBREAPER, prctl
 
 
 def keep(fd: int) -> None:
@@ -179,8 +178,6 @@ class Keeper:
 def _adopt() -> bool:
     """Become the parent of descendants that lose theirs (prctl(2)); whether that can be."""
     try:
-        import ctypes
-
-        return int(ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0
+        return prctl(PR_SET_CHILD_SUBREAPER, 1)
     except (ImportError, OSError, AttributeError):
         return False

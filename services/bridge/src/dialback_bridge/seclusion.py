@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import sys
 
-PR_SET_DUMPABLE = 4
+from .process_control import PR_SET_DUMPABLE, prctl
 
 
 def seclude() -> bool:
     """Do it; whether it was done."""
     if not sys.platform.startswith("linux"):
         return False
-    # Imported where it is needed: most workers have no secrets, and a start counts in milliseconds.
-    import ctypes
-
-    return int(ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) == 0
+    return prctl(PR_SET_DUMPABLE, 0)

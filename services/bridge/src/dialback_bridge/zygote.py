@@ -24,9 +24,8 @@ from . import forking, log_capture, remembered
 from .handover import Told, become, receive
 from .launch import read_line
 from .preload import Failed, Unfit, preload
+from .process_control import PR_SET_PDEATHSIG, prctl
 from .seclusion import seclude
-
-PR_SET_PDEATHSIG = 1
 
 
 class Forked(BaseException):
@@ -120,8 +119,6 @@ def _say(turn: socket.socket, answer: dict[str, Any]) -> None:
 
 def _end_with(keeper: int) -> None:
     """Die when the keeper does, even in the middle of an import."""
-    import ctypes  # the keeper has made sure that there is one
-
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))  # the keeper has made sure that this can be told
     if os.getppid() != keeper:
         os._exit(1)
