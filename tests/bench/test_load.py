@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -28,23 +29,30 @@ def test_stream_sees_chunks_come_one_by_one(load):
     assert 0 < result["delay_ms"] < 1000
 
 
-def test_stream_sees_that_chunks_were_joined(load):
-    chunk = b"64\r\n%19d\n%s\r\n" % (time.monotonic_ns(), bytes(80))
+@contextmanager
+def joined_chunks(*, clock, count):
+    """The URL of a server whose chunks all bear one time: one of them to warm up, then `count` in one write."""
+    chunk = b"64\r\n%19d\n%s\r\n" % (clock, bytes(80))
     head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
             connection, _ = server.accept()
             with connection:
-                for count in (1, 5):  # to warm up, and to count
+                for many in (1, count):
                     connection.recv(65536)
-                    connection.sendall(head + chunk * count + b"0\r\n\r\n")
+                    connection.sendall(head + chunk * many + b"0\r\n\r\n")
                 connection.recv(65536)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        (result,) = load("stream", {"streams": 1, "count": 5, "gap": 0.1}, url=at(server))
+        yield at(server)
         thread.join(30)
+
+
+def test_stream_sees_that_chunks_were_joined(load):
+    with joined_chunks(clock=time.monotonic_ns(), count=5) as url:
+        (result,) = load("stream", {"streams": 1, "count": 5, "gap": 0.1}, url=url)
     assert (result["chunks"], result["separate"], result["separate_share"]) == (5, 1, 0.2)
 
 
@@ -87,22 +95,8 @@ def test_mixed_compares_requests_beside_streams_with_requests_alone(load):
 
 
 def test_a_server_without_a_clock_has_no_delays(load):
-    chunk = b"64\r\n%19d\n%s\r\n" % (0, bytes(80))
-    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve():
-            connection, _ = server.accept()
-            with connection:
-                for count in (1, 2):
-                    connection.recv(65536)
-                    connection.sendall(head + chunk * count + b"0\r\n\r\n")
-                connection.recv(65536)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        (result,) = load("stream", {"streams": 1, "count": 2, "gap": 0.1}, url=at(server))
-        thread.join(5)
+    with joined_chunks(clock=0, count=2) as url:
+        (result,) = load("stream", {"streams": 1, "count": 2, "gap": 0.1}, url=url)
     assert result["chunks"] == 2
     assert "delay_ms" not in result
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.own_engine import OwnEngine, collect
+from tests.own_engine import OwnEngine, collect, engine_of_ones_own
 
 from dialback_invoker.launchers.base import LaunchFailed, WorkerSpec
 from dialback_invoker.launchers.docker import DockerLauncher
@@ -33,17 +32,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def engine(client: Any) -> Iterator[OwnEngine]:
-    if os.geteuid() != 0:
-        pytest.skip("NOT TESTED, an engine of one's own takes root")
-    own = OwnEngine()
-    try:
-        own.start()
-        own.load(DEFAULT_IMAGE, client)
-        collect()
+    with engine_of_ones_own(client) as own:
         yield own
-    finally:
-        own.destroy()
-        collect()
 
 
 @pytest.fixture
