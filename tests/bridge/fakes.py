@@ -160,6 +160,8 @@ class Relay(BaseSink):
         self.parts: list[bytes] = []
         self.trailers: Fields | None = None
         self.end: End | None = None
+        self.whole = False
+        """Whether all of the response came as one frame."""
         self.lost: str | None = None
         self.taking = True
         self.refuse_with: Refusal | None = None
@@ -203,6 +205,10 @@ class Relay(BaseSink):
     def on_end(self, end: End) -> None:
         self.end = end
         self.changes.changed()
+
+    def on_answer(self, head: Head, body: bytes) -> None:
+        self.whole = True
+        super().on_answer(head, body)
 
     def on_lost(self, why: str) -> None:
         self.lost = why

@@ -100,9 +100,9 @@ class Script:
         self._step("receive", data.hex(), action)
         return self
 
-    def greeted(self, *, nonce: bytes = b"") -> "Script":
+    def greeted(self, *, nonce: bytes = b"", minor: int = 0) -> "Script":
         """The other side's greeting comes."""
-        hello = Hello(1, 0, self.mux.seat.peer, 2048, 1000, 10, nonce)
+        hello = Hello(1, minor, self.mux.seat.peer, 2048, 1000, 10, nonce)
         return self.receive(frames.frame(FrameType.HELLO, 0, frames.encode_hello(hello)))
 
     def open(self) -> "Script":
@@ -147,6 +147,7 @@ def all_of_them() -> list[dict[str, Any]]:
     """The conversations."""
     accept = said(FrameType.ACCEPT, frames.encode_accept(Accept(b"resume", True)))
     token = said(FrameType.OPEN, frames.encode_open_token(TOKEN))
+    answer = said(FrameType.ANSWER, frames.encode_answer(OK_HEAD, b"all of it"))
     proof = prove(KEY, Seat.INVOKER_LINK, NONCES[Seat.INVOKER_LINK], NONCES[Seat.EDGE])
     return [
         Script("an edge relays a request and its body, and takes the response", Seat.EDGE)
@@ -177,6 +178,33 @@ def all_of_them() -> list[dict[str, Any]]:
         .call("write", 1, b"x" * 1500)
         .call("end", 1, Verdict.OK)
         .receive(said(FrameType.WINDOW, frames.encode_window(1000, 2000)))
+        .done(),
+        Script("a bridge answers at once an end that knows ANSWER", Seat.BRIDGE)
+        .greeted(minor=2)
+        .open()
+        .receive(accept)
+        .call("answer", 1, OK_HEAD, b"all of it")
+        .receive(said(FrameType.CANCEL, frames.encode_cancel(Reason.CLIENT_GONE, "")))
+        .done(),
+        Script("a bridge answers at once an end that does not know ANSWER", Seat.BRIDGE)
+        .greeted(minor=1)
+        .open()
+        .receive(accept)
+        .call("answer", 1, OK_HEAD, b"all of it")
+        .done(),
+        Script("a whole response is larger than the credit", Seat.BRIDGE)
+        .greeted(minor=2)
+        .open()
+        .receive(accept)
+        .call("answer", 1, OK_HEAD, b"x" * 1001)
+        .receive(said(FrameType.WINDOW, frames.encode_window(1000, 2000)))
+        .done(),
+        Script("an edge takes a whole response", Seat.EDGE).greeted(minor=2).open().receive(answer).done(),
+        Script("a whole response crosses a cancel", Seat.EDGE)
+        .greeted(minor=2)
+        .open()
+        .call("cancel", 1, Reason.CLIENT_GONE)
+        .receive(answer)
         .done(),
         Script("a bridge is refused", Seat.BRIDGE)
         .greeted()

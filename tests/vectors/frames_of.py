@@ -136,6 +136,24 @@ def valid() -> list[dict[str, Any]]:
             "early hints", FrameType.INFO, 7, f.encode_head(Info(103, FIELDS[:1])), status=103, fields=pairs(FIELDS[:1])
         ),
         _valid("a head", FrameType.HEAD, 7, f.encode_head(Head(200, FIELDS)), status=200, fields=pairs(FIELDS)),
+        _valid(
+            "a whole response",
+            FrameType.ANSWER,
+            7,
+            f.encode_answer(Head(200, FIELDS), b"\0\1\xff"),
+            status=200,
+            fields=pairs(FIELDS),
+            data="0001ff",
+        ),
+        _valid(
+            "a whole response without a body",
+            FrameType.ANSWER,
+            7,
+            f.encode_answer(Head(204, ()), b""),
+            status=204,
+            fields=[],
+            data="",
+        ),
         _valid("data", FrameType.DATA, 7, b"\0\1\xff", data="0001ff"),
         _valid("trailers", FrameType.TRAILERS, 7, f.encode_fields(FIELDS[:1]), fields=pairs(FIELDS[:1])),
         _end("a good end", End(Verdict.OK, 3)),
@@ -167,8 +185,8 @@ def malformed() -> list[dict[str, Any]]:
 
     `state`: `greeting` (nothing came yet), `ready` (greeted, no key), `waiting` (stream 1 is open and has no head),
     `streaming` (it has one). `reaction`: `close` the carrier; `reset` stream 1 (CANCEL is sent, or nothing when the
-    frame was an END) and tell its owner that it ended with PROTOCOL; `refused` (stream 1 is over, refused with 503);
-    `pass_over`: nothing. `fill`: so many bytes 0x78 follow `hex`.
+    frame was an END, or an ANSWER where one may come) and tell its owner that it ended with PROTOCOL; `refused`
+    (stream 1 is over, refused with 503); `pass_over`: nothing. `fill`: so many bytes 0x78 follow `hex`.
     """
     hello = _hi()
     ok, head = frames.encode_end(End(Verdict.OK, 5)), frames.encode_head(Head(200, FIELDS))
@@ -209,6 +227,24 @@ def malformed() -> list[dict[str, Any]]:
         _bad("an end whose code is cut", 0x17, ok[:-1] + b"\x09", "reset", "streaming"),
         _bad("a cut head", 0x14, head[:-1], "reset", "waiting"),
         _bad("a head with bytes behind it", 0x14, head + b"!", "reset", "waiting"),
+        _bad(
+            "a whole response behind the head",
+            0x1A,
+            frames.encode_answer(Head(200, FIELDS), b"x"),
+            "reset",
+            "streaming",
+        ),
+        _bad("a whole response without its head's length", 0x1A, b"\0\0\0", "reset", "waiting"),
+        _bad("a whole response whose head is cut", 0x1A, b"\0\0\0\x09" + head[:8], "reset", "waiting"),
+        _bad("a whole response with bytes behind its fields", 0x1A, b"\0\0\0\5\0\xc8\0\0!", "reset", "waiting"),
+        _bad(
+            "a whole response beyond the credit",
+            0x1A,
+            frames.encode_answer(Head(200, ()), b""),
+            "reset",
+            "waiting",
+            fill=65537,
+        ),
         _bad("a window of the wrong length", 0x19, b"\0" * 15, "reset", "waiting"),
         _bad("a window that acknowledges the future", 0x19, frames.encode_window(1, 65536), "reset", "waiting"),
         _bad("65,537 bytes at once", 0x15, b"", "reset", "streaming", fill=65537),

@@ -7,7 +7,7 @@ from dialback_wire.messages import Accept, End, Fields, Head, Info, Reason
 from dialback_wire.stream import Stream
 
 ONCE = frozenset({"accept", "head", "trailers", "end", "cancel", "credit"})
-LAST = frozenset({"refuse", "closed", "lost"})
+LAST = frozenset({"refuse", "answer", "closed", "lost"})
 
 ILLEGAL: list[str] = []
 """Calls that must not have come, of all sinks; `conftest` looks at it after every test."""
@@ -40,7 +40,7 @@ class Notes:
             return True
         if name in ("data", "trailers"):
             return bool(seen & {"trailers", "end", "cancel"}) or (self.asks and "head" not in seen)
-        if name in ("info", "head"):
+        if name in ("info", "head", "answer"):
             return not self.asks or "head" in seen
         if name in ("cancel", "closed"):
             return self.asks
@@ -88,6 +88,11 @@ class Notes:
     def on_end(self, end: End) -> None:
         """See StreamSink."""
         self._heard("end", end)
+
+    def on_answer(self, head: Head, body: bytes) -> None:
+        """See StreamSink."""
+        self.data += body
+        self._heard("answer", head, body)
 
     def on_cancel(self, reason: Reason, detail: str) -> None:
         """See StreamSink."""

@@ -10,6 +10,7 @@ from dialback_wire.errors import LocalError
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Info, Limits, Reason, Refusal, Verdict
 from dialback_wire.stream import Stream
+from dialback_wire.tables import Response
 
 from .notes import ILLEGAL, Notes
 from .pair import OK_HEAD, Pair
@@ -94,6 +95,19 @@ class Talkers(RuleBasedStateMachine):
             assert end.stream.queued == before
             return
         end.written += piece[: end.stream.queued - before]
+
+    @precondition(lambda self: self.ends)
+    @rule(data=st.data(), size=st.sampled_from([0, 12, 990, 1000, 1001, 5000]))
+    def answer(self, data: st.DataObject, size: int) -> None:
+        end = self._pick(data)
+        body = bytes((len(end.written) + n) % 251 for n in range(size))
+        late = end.stream.over or end.stream.response is Response.CANCELLING
+        try:
+            end.stream.answer(OK_HEAD, body)
+        except LocalError:
+            return
+        if not late:
+            end.written += body
 
     @precondition(lambda self: self.ends)
     @rule(data=st.data(), verdict=st.sampled_from([Verdict.OK, Verdict.OK, Verdict.ERROR]))

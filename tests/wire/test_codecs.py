@@ -59,6 +59,11 @@ def test_a_head_comes_back(status: int, fields: Fields) -> None:
     assert frames.decode_head(frames.encode_head(Head(status, fields))) == (status, fields)
 
 
+@given(U16, FIELDS, st.binary(max_size=300))
+def test_a_whole_response_comes_back(status: int, fields: Fields, body: bytes) -> None:
+    assert frames.decode_answer(frames.encode_answer(Head(status, fields), body)) == (status, fields, body)
+
+
 @given(FIELDS)
 def test_trailers_come_back(fields: Fields) -> None:
     assert frames.decode_trailers(frames.encode_fields(fields)) == fields

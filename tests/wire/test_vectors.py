@@ -41,6 +41,7 @@ def decoded(kind: FrameType, payload: bytes) -> Any:
         FrameType.END: frames.decode_end,
         FrameType.CANCEL: frames.decode_cancel,
         FrameType.WINDOW: frames.decode_window,
+        FrameType.ANSWER: frames.decode_answer,
     }
     return decoders.get(kind, bytes)(payload)
 
@@ -73,6 +74,9 @@ def test_a_frame_of_the_vectors_is_read_as_it_says(vector: dict[str, Any]) -> No
         assert value == meaning["invocation"]
     if kind == FrameType.WINDOW:
         assert value == (meaning["consumed"], meaning["limit"])
+    if kind == FrameType.ANSWER:
+        status, fields, body = value
+        assert (status, frames_of.pairs(fields), body.hex()) == (meaning["status"], meaning["fields"], meaning["data"])
     if kind == FrameType.CANCEL:
         assert (value[0].name, value[1]) == (meaning["reason"], meaning["detail"])
 
@@ -112,8 +116,8 @@ def test_a_malformed_frame_has_the_reaction_of_the_vectors(vector: dict[str, Any
         assert notes.last("refuse") == 503
         return
     assert notes.last("end").verdict is Verdict.PROTOCOL
-    is_end = data[0] == FrameType.END
-    assert [frame[0] for frame in waiting(pair.asker)] == ([] if is_end else [FrameType.CANCEL])
+    is_last = data[0] == FrameType.END or (data[0] == FrameType.ANSWER and vector["state"] == "waiting")
+    assert [frame[0] for frame in waiting(pair.asker)] == ([] if is_last else [FrameType.CANCEL])
 
 
 def test_the_files_are_json_that_names_no_bytes_outside_ascii() -> None:

@@ -12,6 +12,7 @@ from .pair import OK_HEAD, TOKEN, Pair, Talk, request
 
 HEAD = frames.encode_head(OK_HEAD)
 END = frames.encode_end(End(Verdict.OK, 0))
+ANSWER = frames.encode_answer(OK_HEAD, b"x")
 
 
 def waiting(pair: Pair) -> Talk:
@@ -49,6 +50,7 @@ FROM_ANSWERER = [
     (waiting, FrameType.END, END, "END says OK without a head"),
     (streaming, FrameType.HEAD, HEAD, "HEAD when the response is streaming"),
     (streaming, FrameType.INFO, HEAD, "INFO when the response is streaming"),
+    (streaming, FrameType.ANSWER, ANSWER, "ANSWER when the response is streaming"),
     (streaming, FrameType.REFUSE, b"\1\1", "REFUSE when the response is streaming"),
     (streaming, FrameType.DATA, b"x" * 65_537, "1 bytes more than the window allows"),
     (streaming, FrameType.TRAILERS, b"", "TRAILERS cannot be decoded"),

@@ -84,6 +84,10 @@ class Exchange(ABC):
         Raises AnswerError (502) for a head that is too large to travel. Nothing of it was sent then.
         """
 
+    def give_all(self, body: bytes) -> bool:
+        """Give the whole body and finish, if all of the response can travel as one. False: nothing was done."""
+        return False
+
     @abstractmethod
     def give(self, data: bytes) -> bool:
         """Give a part of the body. False: await `room` before the next part."""

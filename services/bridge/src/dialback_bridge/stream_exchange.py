@@ -12,7 +12,7 @@ from dialback_wire.fields import check_size
 from dialback_wire.messages import Accept, End, Field, Head, Info, Reason, Verdict
 from dialback_wire.payload import BODY_INLINE, BODY_STREAM
 from dialback_wire.sink import BaseSink
-from dialback_wire.stream import Stream
+from dialback_wire.stream import MAX_ANSWER, Stream
 
 from . import lambda_values
 from .event import Stamp, inline_body
@@ -53,6 +53,8 @@ class StreamExchange(Exchange, BaseSink):
         self._on_closed: Callable[[], None] | None = None
         self._readers = Waiters()
         self._writers = Waiters()
+        self._head: Head | None = None
+        """The response's head, until the tick is over in which it was given: all of the response may follow in it."""
         self._drops = False
         self._invited = False
         body = inline_body(event) if stamp.body == BODY_INLINE else b""
@@ -171,12 +173,28 @@ class StreamExchange(Exchange, BaseSink):
             self.refused = AnswerError(502, "bad_head", f"the response's head is too large: {violation}")
             raise self.refused from None
         self.started = True
-        self._wired.head(Head(status, tuple(fields)))
+        self._head = Head(status, tuple(fields))
+        asyncio.get_running_loop().call_soon(self._say_head)
+
+    def _say_head(self) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            self._wired.head(head)
+
+    def give_all(self, body: bytes) -> bool:
+        head = self._head
+        if head is None or self.gone is not None or len(body) > MAX_ANSWER:
+            return False
+        self._head = None
+        self._wired.answer(head, body)
+        super().finish()
+        return True
 
     def give(self, data: bytes) -> bool:
         stream = self._stream
         if stream is None:
             return False
+        self._say_head()
         if data and self.gone is None:
             stream.write(data)
         # An eager write may have told us meanwhile that nobody listens.
@@ -200,25 +218,31 @@ class StreamExchange(Exchange, BaseSink):
 
     def trailers(self, fields: list[Field]) -> None:
         """Those that are too large are dropped: the asker would do so."""
+        self._say_head()
         if _fits(fields):
             self._wired.trailers(tuple(fields))
 
     async def answer(self, value: Any) -> None:
         answer = lambda_values.infer(value)
         self.head(answer.status, answer.fields)
+        if self.give_all(answer.body):
+            return
         if answer.body:
             await self.write(answer.body)
         self.finish()
 
     def finish(self) -> None:
         """The last frame follows at once, whatever the handler still does when its response is complete."""
-        super().finish()
-        self._wired.end(Verdict.OK)
+        if not self.give_all(b""):
+            self._say_head()
+            super().finish()
+            self._wired.end(Verdict.OK)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def end(self, verdict: Verdict, *, status: int = 0, code: str = "", detail: str = "") -> None:
         """Send the last frame, behind everything that was written."""
+        self._say_head()
         self._wired.end(verdict, status=status, code=code, detail=detail)
 
     @property

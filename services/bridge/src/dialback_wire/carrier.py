@@ -22,6 +22,10 @@ class Carrier(Protocol[S]):
     budget: Budget
     peer_window: int
     """Bytes that the other side takes of a stream before it says more."""
+    peer_max_frame: int
+    """Bytes of the largest payload that the other side takes."""
+    takes_answers: bool
+    """Whether the other side takes a whole response in one frame."""
     max_data: int
     """Bytes of one frame of DATA at most."""
     sends_early: bool

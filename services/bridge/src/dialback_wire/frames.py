@@ -13,8 +13,8 @@ from .messages import Accept, End, Fields, Head, Hello, Info, Invoke, Reason, Re
 
 MAGIC = b"dialback"
 MAJOR = 1
-MINOR = 1
-"""1: INVOKE, DECLINE and DONE."""
+MINOR = 2
+"""1: INVOKE, DECLINE and DONE. 2: ANSWER."""
 HEADER_BYTES = 8
 HELLO_LIMIT = 1024
 """Largest payload of a frame before the greeting is over, in bytes."""
@@ -51,6 +51,7 @@ class FrameType(IntEnum):
     END = 0x17
     CANCEL = 0x18
     WINDOW = 0x19
+    ANSWER = 0x1A
 
 
 KNOWN = {int(t): t for t in FrameType}
@@ -67,6 +68,7 @@ _HEADER = Struct("!II")
 _HELLO = Struct("!8sBBBB")
 _SETTING = Struct("!HQ")
 _U16 = Struct("!H")
+_U32 = Struct("!I")
 _FIELD = Struct("!HH")
 _END = Struct("!BQHHB")
 _WINDOW = Struct("!QQ")
@@ -304,6 +306,23 @@ def decode_head(payload: bytes) -> tuple[int, Fields]:
         return _U16.unpack_from(payload)[0], decode_fields(payload, 2)
     except struct.error as error:
         raise StreamViolation("a head cannot be decoded") from error
+
+
+def encode_answer(head: Head, body: bytes) -> bytes:
+    """`length of the head (4)`, the head, the body. Raises LocalError."""
+    encoded = encode_head(head)
+    return b"".join((_U32.pack(len(encoded)), encoded, body))
+
+
+def decode_answer(payload: bytes) -> tuple[int, Fields, bytes]:
+    """Status, fields and body. Raises StreamViolation."""
+    try:
+        end = 4 + _U32.unpack_from(payload)[0]
+    except struct.error as error:
+        raise StreamViolation("ANSWER cannot be decoded") from error
+    if end > len(payload):
+        raise StreamViolation("ANSWER's head is longer than its frame")
+    return *decode_head(payload[4:end]), payload[end:]
 
 
 def decode_trailers(payload: bytes) -> Fields:

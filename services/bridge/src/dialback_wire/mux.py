@@ -103,6 +103,7 @@ class Mux:
         self.max_data = MAX_DATA
         self.peer_max_frame = 0
         self.peer_window = 0
+        self.takes_answers = False
         self.leaving: list[Stream] = []
         self.outlet: Outlet = ByteOutlet(write) if callable(write) else write
         self._defer = defer
@@ -303,6 +304,7 @@ class Mux:
         self._peer_nonce = hello.nonce
         self.peer_max_frame = min(hello.max_frame, frames.MAX_PAYLOAD)
         self.peer_window = hello.window
+        self.takes_answers = hello.minor >= 2
         self.max_data = min(MAX_DATA, hello.max_frame)
         if self._key is None:
             if hello.nonce:

@@ -2,14 +2,14 @@
 
 from typing import Protocol
 
-from .messages import Accept, End, Fields, Head, Info, Reason
+from .messages import Accept, End, Fields, Head, Info, Reason, Verdict
 
 
 class StreamSink(Protocol):
     """The owner of a stream. All calls come on the loop's thread; none may block.
 
-    An exception out of any of them resets this stream and no other. `on_refuse`, `on_lost` and `on_closed` are last
-    words; so is `on_end` for the seat that asks. Every stream has exactly one, and nothing is said behind it;
+    An exception out of any of them resets this stream and no other. `on_refuse`, `on_answer`, `on_lost` and `on_closed`
+    are last words; so is `on_end` for the seat that asks. Every stream has exactly one, and nothing is said behind it;
     only the owner that refuses a stream itself is told nothing.
     """
 
@@ -34,6 +34,12 @@ class StreamSink(Protocol):
     def on_end(self, end: End) -> None:
         """Asker: the response ended and the stream is over. Answerer: the request's body ended."""
 
+    def on_answer(self, head: Head, body: bytes) -> None:
+        """Asker: the whole response, which ended well; the stream is over. `head` is as in `on_head`.
+
+        If this raises, `on_lost` is the last word.
+        """
+
     def on_cancel(self, reason: Reason, detail: str) -> None:
         """Answerer: nobody wants the rest. `stream.end(...)` is still owed."""
 
@@ -51,7 +57,7 @@ class StreamSink(Protocol):
 
 
 class BaseSink:
-    """A sink that does nothing. Owners inherit it and answer what concerns them."""
+    """A sink that does nothing, and takes a whole response apart. Owners inherit it and answer what concerns them."""
 
     __slots__ = ()
 
@@ -75,6 +81,13 @@ class BaseSink:
 
     def on_end(self, end: End) -> None:
         """Nothing."""
+
+    def on_answer(self, head: Head, body: bytes) -> None:
+        """Head, data and end, one after the other."""
+        self.on_head(head)
+        if body:
+            self.on_data(body)
+        self.on_end(End(Verdict.OK, len(body)))
 
     def on_cancel(self, reason: Reason, detail: str) -> None:
         """Nothing."""

@@ -20,10 +20,13 @@ _NOBODY = BaseSink()
 _IDLE, _OPENING, _WAITING = Response.IDLE, Response.OPENING, Response.WAITING
 _STREAMING, _CANCELLING, _CLOSED = Response.STREAMING, Response.CANCELLING, Response.CLOSED
 _BODY_NONE, _BODY_STREAMING, _BODY_ENDED = Body.NONE, Body.STREAMING, Body.ENDED
-_HEAD, _END = FrameType.HEAD, FrameType.END
+_HEAD, _END, _ANSWER = FrameType.HEAD, FrameType.END, FrameType.ANSWER
 _DATA = int(FrameType.DATA)
 _WINDOW = int(FrameType.WINDOW)
 _BODY_FRAMES = frozenset({FrameType.DATA, FrameType.TRAILERS, FrameType.END})
+
+MAX_ANSWER = 16 * 1024
+"""Bytes of a body that leaves in one frame with its head: a larger one would gain nothing, and be copied once more."""
 
 MAX_INFOS = 32
 """Interim responses of one stream. They need no credit, so their number is bounded."""
@@ -174,6 +177,28 @@ class Stream:
         payload = self._mux.fitting(frames.encode_head(head))
         if self._advance(_HEAD):
             self._send(_HEAD, payload)
+
+    def answer(self, head: Head, body: bytes) -> None:
+        """Answerer: send a whole response, in one frame if it is small and the other side knows that frame.
+
+        Else as `head`, `write` and `end` with OK do. Of one frame `on_sent` says nothing: `on_closed` follows. Raises
+        LocalError when the head is too large for a frame.
+        """
+        mux, window = self._mux, self._outbox.window
+        size = len(body)
+        if mux.takes_answers and size <= MAX_ANSWER and size <= window.credit and not self._asks:
+            payload = frames.encode_answer(head, body)
+            if len(payload) <= mux.peer_max_frame:
+                if self._advance(_ANSWER):
+                    window.sent += size
+                    self._put(_ANSWER, payload)
+                    self._close()
+                    mux.leaving.append(self)
+                    mux.schedule()
+                return
+        self.head(head)
+        self.write(body)
+        self.end(Verdict.OK)
 
     def write(self, data: bytes, *, flush: bool = True) -> None:
         """Queue bytes of our body. They leave as credit allows; `on_sent` tells.
@@ -354,6 +379,9 @@ class Stream:
         if kind is _END:
             self._receive_end(payload)
             return
+        if kind is _ANSWER:
+            self._receive_answer(payload)
+            return
         if kind is FrameType.REFUSE:
             self._receive_refuse(payload)
             return
@@ -402,9 +430,33 @@ class Stream:
             if end.verdict is Verdict.OK and before is not _CANCELLING and end.count != self.received:
                 raise StreamViolation(f"END counts {end.count} bytes, {self.received} came")
         except StreamViolation as violation:
-            end = End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", str(violation))
+            end = self._violated(violation)
         self._close()
         self._let_go().on_end(end)
+
+    def _receive_answer(self, payload: bytes) -> None:
+        """The whole response. As with END, one that lies is a failure, and the last frame of its stream."""
+        cancelled = self._response is _CANCELLING
+        self._close()
+        sink = self._let_go()
+        try:
+            status, fields, body = frames.decode_answer(payload)
+            self._incoming.receive(len(body))
+        except StreamViolation as violation:
+            sink.on_end(self._violated(violation))
+            return
+        if cancelled:
+            sink.on_end(End(Verdict.OK, len(body)))
+            return
+        try:
+            sink.on_answer(Head(status, fields), body)
+        except Exception:
+            # The stream is over, so nobody else will tell.
+            self._mux.tell(self, sink.on_lost, "internal error")
+            raise
+
+    def _violated(self, violation: StreamViolation) -> End:
+        return End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", str(violation))
 
     def _receive_cancel(self, payload: bytes) -> None:
         reason, detail = frames.decode_cancel(payload)

@@ -80,6 +80,7 @@ _ANSWER: ResponseTable = {
     (Response.WAITING, F.INFO): Response.WAITING,
     (Response.WAITING, F.HEAD): Response.STREAMING,
     (Response.WAITING, F.END): Response.CLOSED,
+    (Response.WAITING, F.ANSWER): Response.CLOSED,
     (Response.STREAMING, F.DATA): Response.STREAMING,
     (Response.STREAMING, F.TRAILERS): Response.TRAILED,
     (Response.STREAMING, F.END): Response.CLOSED,
@@ -90,6 +91,7 @@ _ANSWER: ResponseTable = {
     (Response.CANCELLING, F.DATA): Response.CANCELLING,
     (Response.CANCELLING, F.TRAILERS): Response.CANCELLING,
     (Response.CANCELLING, F.END): Response.CLOSED,
+    (Response.CANCELLING, F.ANSWER): Response.CLOSED,
 }
 
 _CANCEL: ResponseTable = {

@@ -19,6 +19,7 @@ TYPES = {
     "HEAD": "green",
     "DATA": "default",
     "END": "bold",
+    "ANSWER": "green",
     "CANCEL": "yellow",
     "REFUSE": "red",
     "WINDOW": QUIET,

@@ -32,16 +32,13 @@ class BufferedSource:
 
 
 def deliver(value: bytes, exchange: Exchange) -> None:
-    """Give a runtime's answer to the exchange, as head, data and end."""
+    """Give a runtime's answer to the exchange."""
     try:
         head, body = as_response(value)
     except BadAnswer as error:
         exchange.end(End(Verdict.PROTOCOL, 0, 502, "bad_answer", str(error)), "P")
         return
-    exchange.head(head)
-    if body:
-        exchange.data(body)
-    exchange.end(End(Verdict.OK))
+    exchange.answer(head, body)
 
 
 def as_response(value: bytes) -> tuple[Head, bytes]:

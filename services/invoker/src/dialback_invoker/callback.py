@@ -43,6 +43,10 @@ class CallbackSource(BaseSink):
         """The response ended."""
         self._exchange.end(end, "P" if end.verdict is Verdict.PROTOCOL else "S")
 
+    def on_answer(self, head: Head, body: bytes) -> None:
+        """The whole response."""
+        self._exchange.answer(head, body)
+
     def on_credit(self) -> None:
         """The bridge has begun to read the request's body."""
         self._exchange.upload.wanted()

@@ -173,16 +173,57 @@ class Exchange(BaseSink):
             return
         self._client.info(Info(info.status, header_rules.end_to_end(info.fields)))
 
+    def answer(self, raw: Head, body: bytes) -> None:
+        """The whole response at once, which ended well: as `head`, `data` and `end`, and in one piece to the client."""
+        head = self._judged(raw)
+        if head is not None:
+            whole = self._length is None or self._length == len(body)
+            if whole and header_rules.has_body(self.request.method, head.status):
+                self._answer(head, body)
+                return
+            self._begin(head)
+            if body:
+                self.data(body)
+        self.end(End(Verdict.OK, len(body)))
+
+    def _answer(self, head: Head, body: bytes) -> None:
+        size = self.relayed = len(body)
+        self.status = head.status
+        self.phase = "D"
+        if body:
+            now = self.timeline.clock()
+            self.timeline.gaps.chunk(now)
+            self.timeline.mark("first_byte", now)
+            self.checksum = crc32(body[:CHECKED_BYTES])
+        self._source_over()
+        outcome = self._verdict = Outcome(Verdict.OK, "-", "-", head.status)
+        if self._deadlines is not None:
+            self._deadlines.stop()
+        self._unsent = size
+        self._client.answer(head, body)
+        if self._client.over:
+            self._unsent = 0
+            self._settle_soon(outcome)
+
     def head(self, raw: Head) -> None:
-        """The response's head, as it came: hostile until it was checked."""
+        """The response's head, as it came."""
+        head = self._judged(raw)
+        if head is not None:
+            self._begin(head)
+
+    def _judged(self, raw: Head) -> Head | None:
+        """A head as it may go to the client: hostile until it was checked. None when none goes there."""
         self.timeline.mark("head")
         if self._discards:
-            return
+            return None
         try:
             head, self._length = header_rules.check_response_head(raw)
         except StreamViolation as violation:
             self.fail(Failure(Verdict.PROTOCOL, "P", 502, "bad_head", str(violation), Reason.PROTOCOL))
-            return
+            return None
+        return head
+
+    def _begin(self, head: Head) -> None:
         self.status = head.status
         self.phase = "D"
         if self._deadlines is not None:

@@ -110,6 +110,8 @@ class AsgiConnection:
             if not isinstance(body, bytes):
                 body = bytes(memoryview(body))
             self._body_done = last = not message.get("more_body", False)
+            if last and self._trailers is None and exchange.give_all(body):
+                return
             # Even an empty part tells the application that nobody listens any more.
             if (body or exchange.gone is not None) and not exchange.give(body):
                 await exchange.room()

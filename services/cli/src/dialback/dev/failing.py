@@ -35,12 +35,25 @@ class Failing:
         self._body: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
 
+    def on_answer(self, head: Head, body: bytes) -> None:
+        if not self._is_suspect(head):
+            self._sink.on_answer(head, body)
+            return
+        self.on_head(head)
+        if body:
+            self.on_data(body)
+        self.on_end(End(Verdict.OK, len(body)))
+
     def on_head(self, head: Head) -> None:
         self._answered = True
-        if head.status == 500 and prefers_html(first(self._request.fields, b"accept") or b""):
+        if self._is_suspect(head):
             self._head = head
         else:
             self._sink.on_head(head)
+
+    def _is_suspect(self, head: Head) -> bool:
+        """Whether it may be a framework's own word for an exception, and its client would rather see that."""
+        return head.status == 500 and prefers_html(first(self._request.fields, b"accept") or b"")
 
     def on_data(self, data: bytes) -> None:
         if self._head is None:
