@@ -31,11 +31,14 @@ from . import forking, zygote
 from .handover import Told, become, begin_anew, is_shadowed, receive
 from .process_control import PR_SET_CHILD_SUBREAPER, prctl
 
+WORKERS_OWN = ("dialback_bridge.worker", "dialback_bridge.stream_socket", "dialback_bridge.watchdog", "uvloop")
+"""What every worker imports, early or late."""
+
 
 def keep(fd: int) -> None:
     """Answer on `fd`. Returns in a worker that was forked, ready to be one, and nowhere else."""
     own = frozenset(sys.modules)
-    for name in ("dialback_bridge.worker", "uvloop"):
+    for name in WORKERS_OWN:
         try:
             importlib.import_module(name)
         except ImportError:

@@ -10,6 +10,7 @@ import os
 import threading
 from pathlib import Path
 
+from . import handlers
 from .discovery import find_entry
 from .entry import EntryError
 
@@ -27,16 +28,17 @@ class Failed(Unfit):
 
 
 def preload(folder: Path, entry: str | None, kind: str | None, *, insists: bool = False) -> None:
-    """Import the function in `folder`. Raises Unfit.
+    """Import the function in `folder`, and what serves its style. Raises Unfit.
 
     `insists`: its author vouches for what it leaves open and writes; threads and processes are out of the question all
     the same.
     """
     before, files = _open_files(), _files(folder)
     try:
-        find_entry(folder, entry, kind)
+        found = find_entry(folder, entry, kind)
     except EntryError as error:
         raise Failed(f"failed: {error}") from None
+    handlers.load(found.kind)
     _look_for_company()
     if insists:
         return

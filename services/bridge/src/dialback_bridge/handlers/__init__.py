@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ..entry import Entry, Kind
 from .base import Handler
 from .threads import Threads
 
 
-def make_handler(entry: Entry, threads: Threads) -> Handler:
-    """The handler for `entry`. Synchronous code runs on `threads`."""
-    # A worker serves one style: it loads that one alone.
-    if entry.kind is Kind.ASGI:
+def load(kind: Kind) -> Callable[[Any, Threads], Handler]:
+    """What makes handlers of that style. A worker serves one style: it loads that one alone."""
+    if kind is Kind.ASGI:
         from .asgi import AsgiHandler
 
-        return AsgiHandler(entry.target)
-    if entry.kind is Kind.WSGI:
+        return lambda target, _: AsgiHandler(target)
+    if kind is Kind.WSGI:
         from .wsgi import WsgiHandler
 
-        return WsgiHandler(entry.target, threads)
-    if entry.kind is Kind.HTTP:
+        return WsgiHandler
+    if kind is Kind.HTTP:
         from .request_handler import RequestHandlerHandler
 
-        return RequestHandlerHandler(entry.target, threads)
-    if entry.kind is Kind.FETCH:
+        return RequestHandlerHandler
+    if kind is Kind.FETCH:
         from .fetch import FetchHandler
 
-        return FetchHandler(entry.target, threads)
+        return FetchHandler
     from .lambda_function import LambdaHandler
 
-    return LambdaHandler(entry.target, threads)
+    return LambdaHandler
 
 
-__all__ = ["Handler", "make_handler"]
+def make_handler(entry: Entry, threads: Threads) -> Handler:
+    """The handler for `entry`. Synchronous code runs on `threads`."""
+    return load(entry.kind)(entry.target, threads)
+
+
+__all__ = ["Handler", "load", "make_handler"]
