@@ -5,14 +5,12 @@ It lives in a network namespace of its own: two engines in one would undo each o
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +21,8 @@ import docker.errors
 import pytest
 
 from dialback_invoker.launchers.docker_container import DEFAULT_IMAGE
+
+from .docker_engine import collect
 
 START_SECONDS = 30.0
 DISK = 700 * 1024 * 1024
@@ -140,15 +140,6 @@ def engine_of_ones_own(client: Any) -> Iterator[OwnEngine]:
     finally:
         own.destroy()
         collect()
-
-
-def collect() -> None:
-    """Collects the sockets that could not be connected, which the `docker` package leaves to the collector, outside any
-    test.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def _kill(pid: int) -> None:

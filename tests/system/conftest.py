@@ -1,14 +1,11 @@
 """Platforms for the tests: one that all share, and fresh ones for tests that break theirs."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import docker
-import docker.errors
 import pytest
-from tests.worker_image import worker_image
+from tests.docker_engine import needs_an_engine
 
 from .platform import FUNCTIONS, Platform
 
@@ -73,18 +70,6 @@ def serving(way: str, **flags: tuple[str, ...]) -> Platform:
         needs_an_engine()
         return Platform(launcher="docker", **flags)
     return Platform(mode=way, **flags)
-
-
-def needs_an_engine() -> None:
-    """Skips when no Docker Engine answers; else the image that workers run in is there."""
-    asking = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="1.41", timeout=10)
-    try:
-        asking.ping()
-    except (docker.errors.DockerException, OSError) as error:
-        pytest.skip(f"NOT TESTED, no Docker Engine can be reached: {str(error)[:200]}")
-    finally:
-        asking.close()
-    worker_image()
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests.docker_engine import needs_an_engine
 
-from .conftest import needs_an_engine
 from .platform import FUNCTIONS, Platform, eventually
 from .raw import RawClient
 

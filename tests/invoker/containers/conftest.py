@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import shutil
 import tempfile
@@ -15,11 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import docker
-import docker.errors
 import pytest
 import uvloop
-from tests.worker_image import worker_image
+from tests.docker_engine import connect, needs_an_engine
 
 from dialback_invoker.launchers.base import LogLine, WorkerSpec
 from dialback_invoker.launchers.docker import DockerLauncher
@@ -56,11 +53,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 @pytest.fixture(scope="session")
 def client() -> Iterator[Any]:
     """The engine as another tool sees it."""
-    try:
-        found = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=60)
-    except docker.errors.DockerException as error:
-        pytest.skip(f"NOT TESTED, no Docker Engine can be reached: {str(error)[:200]}")
-    worker_image()
+    needs_an_engine()
+    found = connect()
     yield found
     found.close()
 

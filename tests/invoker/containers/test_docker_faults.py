@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.own_engine import OwnEngine, collect, engine_of_ones_own
+from tests.docker_engine import collect
+from tests.own_engine import OwnEngine, engine_of_ones_own
 
 from dialback_invoker.launchers.base import LaunchFailed, WorkerSpec
 from dialback_invoker.launchers.docker import DockerLauncher

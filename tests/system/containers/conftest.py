@@ -1,13 +1,12 @@
 """Platforms whose functions run in containers."""
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import docker
 import pytest
+from tests.docker_engine import connect, needs_an_engine
 
-from ..conftest import needs_an_engine, own_functions
+from ..conftest import own_functions
 from ..platform import Platform
 
 
@@ -15,7 +14,7 @@ from ..platform import Platform
 def client() -> Iterator[Any]:
     """The engine as another tool sees it."""
     needs_an_engine()
-    found = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=60)
+    found = connect()
     yield found
     found.close()
 
