@@ -319,6 +319,7 @@ class ClientConnection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Look at the clocks."""
+        self._reader.forget()
         if self.socket.is_stalled(now):
             if self._exchange is not None:
                 self._exchange.abandon("c", "the client stopped reading")

@@ -3,10 +3,10 @@
 import os
 from ipaddress import ip_address
 
-from dialback_wire.fields import HOP_BY_HOP, RESERVED_PREFIX, RUN_TICKET
+from dialback_wire.fields import HOP_BY_HOP, RESERVED_PREFIX, RUN_TICKET, without
 from dialback_wire.messages import Field, Fields
 from dialback_wire.randomness import Randomness
-from dialback_wire.trace_context import PARENT, is_traceparent, with_trace
+from dialback_wire.trace_context import PARENT, STATE, is_traceparent
 
 from .request_head import RequestHead
 from .settings import Network
@@ -54,6 +54,14 @@ def is_dropped(name: bytes) -> bool:
 
 def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fields, bytes]:
     """The fields for the upstream, Host first, and the scheme that the client used."""
+    if head.relayed is None:
+        head.relayed = _without_new_trace(head, peer, authority)
+    fields, scheme, traced = head.relayed
+    return (fields if traced else (*fields, (PARENT, new_traceparent()))), scheme
+
+
+def _without_new_trace(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fields, bytes, bool]:
+    """What does not change from request to request of a connection; last, whether the client brought a trace."""
     kept: list[Field] = [(b"host", authority)]
     if head.has_length and head.body_length is not None:
         kept.append((b"content-length", b"%d" % head.body_length))
@@ -73,11 +81,12 @@ def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fie
         (b"x-forwarded-host", before.get(b"x-forwarded-host", authority)),
         (b"x-forwarded-port", before.get(b"x-forwarded-port") or _port(authority, scheme)),
     )
-    if not parent:
-        kept.append((PARENT, new_traceparent()))
-    elif not is_traceparent(parent):
-        return with_trace(tuple(kept), new_traceparent()), scheme
-    return tuple(kept), scheme
+    fields = tuple(kept)
+    traced = is_traceparent(parent)
+    if parent and not traced:
+        # The state of a trace that is none means nothing.
+        fields = without(fields, PARENT, STATE)
+    return fields, scheme, traced
 
 
 def new_traceparent() -> bytes:
