@@ -91,7 +91,8 @@ class ClientConnection(asyncio.Protocol):
         if phase in _READING:
             self._reader.keep(data)
             self._advance()
-            self._bound_pipeline()
+            if self._reader.waiting:
+                self._bound_pipeline()
         elif phase is Phase.LINGER:
             self._linger_left -= len(data)
             if self._linger_left < 0:
@@ -152,27 +153,29 @@ class ClientConnection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self.phase in _READING and self._reader.waiting and not self.write_paused and self._begin():
+            while self._reader.waiting and self.phase in _READING and not self.write_paused and self._begin():
                 pass
         finally:
             self._advancing = False
-        if self.socket.holds(Hold.PIPELINE) and self._reader.waiting * 2 <= self._edge.settings.limits.pipelined:
+        if self.socket.held and self._reader.waiting * 2 <= self._edge.settings.limits.pipelined:
             self.socket.release(Hold.PIPELINE)
 
     def _begin(self) -> bool:
         """Start the next exchange if its head is complete."""
         reader, timeouts = self._reader, self._edge.settings.timeouts
-        if self.phase is Phase.IDLE:
+        first = self.phase is Phase.IDLE
+        if first:
             if not reader.has_begun():
                 return False
             self._first_byte_at = self.now()
-            self._set_phase(Phase.HEAD, timeouts.head)
         try:
             head = reader.next_head()
         except Rejected as rejected:
             self._reject(rejected)
             return False
         if head is None:
+            if first:
+                self._set_phase(Phase.HEAD, timeouts.head)
             return False
         self._client_closes = not head.keep_alive
         self._body_mark = 0
@@ -251,7 +254,8 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = None
         if self.phase in _ENDING:
             return
-        self.socket.release(Hold.UPLOAD)
+        if self.socket.held:
+            self.socket.release(Hold.UPLOAD)
         timeouts = self._edge.settings.timeouts
         if not keep_alive:
             self._finish()
@@ -260,7 +264,8 @@ class ClientConnection(asyncio.Protocol):
             self._set_phase(Phase.DISCARD, timeouts.linger)
         else:
             self._set_phase(Phase.IDLE, timeouts.idle)
-            self._advance()
+            if self._reader.waiting:
+                self._advance()
 
     def truncated(self, *, reset: bool) -> None:
         """The answer is not complete and will not be: what was written leaves, then the client sees that."""
