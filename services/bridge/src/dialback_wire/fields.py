@@ -11,7 +11,7 @@ from .messages import Field, Fields, Head
 
 _is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_value = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+_MOST_DIGITS = 18
 
 HOP_BY_HOP = frozenset(
     {
@@ -52,7 +52,7 @@ def is_value(value: bytes) -> bool:
 
 def content_length(value: bytes) -> int | None:
     """The number that a Content-Length states, or None when it is not plain digits."""
-    return int(value) if _DIGITS.fullmatch(value) else None
+    return int(value) if value.isdigit() and len(value) <= _MOST_DIGITS else None
 
 
 def named_by_connection(fields: Fields) -> frozenset[bytes]:

@@ -124,16 +124,16 @@ class Exchange(BaseSink):
             self._span = self._edge.tracer(request, connection.now() - self._started, fields)
             fields = self._span.fields
         relayed = Request(
-            id=self._id,
-            method=request.method,
-            target=request.target,
-            authority=authority,
-            fields=fields,
-            scheme=scheme,
-            http_version=b"1.1" if request.minor else b"1.0",
-            peer=connection.socket.peer.address,
-            body_length=request.body_length,
-            age_us=int((connection.now() - self._started) * 1_000_000),
+            self._id,
+            request.method,
+            request.target,
+            authority,
+            fields,
+            scheme,
+            b"1.1" if request.minor else b"1.0",
+            connection.socket.peer.address,
+            request.body_length,
+            int((connection.now() - self._started) * 1_000_000),
         )
         self._stream = self._edge.upstream.open(relayed, self)
 
@@ -408,20 +408,20 @@ class Exchange(BaseSink):
             return  # a probe every few seconds would drown what the log is read for
         duration = connection.now() - self._started
         record = AccessRecord(
-            at=time.time() - duration,
-            id=self._id,
-            client=connection.socket.peer.address.decode(),
-            method="-" if request is None else request.method.decode(),
-            host="-" if request is None else request.authority.decode("latin-1"),
-            path=path[:_LOGGED_PATH].decode("latin-1"),
-            status=self._head_status,
-            code=log,
-            bytes_in=self._bytes_in,
-            bytes_out=self._bytes_out,
-            head_after=self._head_after,
-            duration=duration,
-            detail=detail if log != "--" else "",
-            by=ended_by(log, upstream=self._upstream_said) if log != "--" else "",
+            time.time() - duration,
+            self._id,
+            connection.socket.peer.address.decode(),
+            "-" if request is None else request.method.decode(),
+            "-" if request is None else request.authority.decode("latin-1"),
+            path[:_LOGGED_PATH].decode("latin-1"),
+            self._head_status,
+            log,
+            self._bytes_in,
+            self._bytes_out,
+            self._head_after,
+            duration,
+            detail if log != "--" else "",
+            ended_by(log, upstream=self._upstream_said) if log != "--" else "",
         )
         connection.log(record)
         if self._span is not None:

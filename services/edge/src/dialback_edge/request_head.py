@@ -60,8 +60,6 @@ class RequestHead:
 
     def again(self, method: bytes, target: bytes) -> "RequestHead":
         """The head with the same fields behind another request line, whose target is in origin-form as this one's."""
-        if method == self.method and target == self.target:
-            return self
         return RequestHead(
             method,
             target,

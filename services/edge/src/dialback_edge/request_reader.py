@@ -13,7 +13,7 @@ class RequestReader:
     until `forget`, which is called often enough that an idle connection holds neither their memory nor their secrets.
     """
 
-    __slots__ = ("_at", "_input", "_last", "_last_block", "_limits", "_searched", "body", "body_bytes")
+    __slots__ = ("_at", "_input", "_last", "_last_block", "_last_raw", "_limits", "_searched", "body", "body_bytes")
 
     def __init__(self, limits: EdgeLimits) -> None:
         self._limits = limits
@@ -23,6 +23,7 @@ class RequestReader:
         self._searched = 0
         """How much of an unfinished head was looked at."""
         self._last: RequestHead | None = None
+        self._last_raw = b""
         self._last_block = b""
         """The fields of the last head as they came, with the empty line."""
         self.body: Body | None = None
@@ -49,7 +50,7 @@ class RequestReader:
         """Let go of what was kept only because the next request might say the same."""
         if self._last is not None:
             self._last.relayed = None
-            self._last, self._last_block = None, b""
+            self._last, self._last_raw, self._last_block = None, b"", b""
 
     def has_begun(self) -> bool:
         """Whether a request has begun. RFC 9112, 2.2: empty lines before it are ignored."""
@@ -79,9 +80,11 @@ class RequestReader:
         return head
 
     def _read(self, raw: bytes) -> RequestHead:
+        last = self._last
+        if last is not None and raw == self._last_raw:
+            return last
         method, target, minor, fields_at = parse_line(raw, self._limits)
         block = raw[fields_at:]
-        last = self._last
         # Of a target in origin-form, nothing that the fields mean depends on the request line but for its version.
         plain = target.startswith(b"/")
         if last is not None and plain and block == self._last_block and minor == last.minor:
@@ -89,7 +92,7 @@ class RequestReader:
         else:
             head = read_head(method, target, minor, parse_fields(raw, self._limits))
         if plain:
-            self._last, self._last_block = head, block
+            self._last, self._last_raw, self._last_block = head, raw, block
         return head
 
     def take_body(self, data: bytes) -> bytes:

@@ -136,9 +136,6 @@ class ResponseWriter:
     def data(self, data: bytes) -> bytes:
         """A piece of the body in its framing; never more than Content-Length, never anything where there is no body."""
         framing = self.framing
-        if framing is Framing.CHUNKED:
-            # An empty chunk would be the last one.
-            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         if framing is Framing.LENGTH:
             if len(data) > self.remaining:
                 self.overrun = True
@@ -146,6 +143,9 @@ class ResponseWriter:
                 data = data[: self.remaining]
             self.remaining -= len(data)
             return data
+        if framing is Framing.CHUNKED:
+            # An empty chunk would be the last one.
+            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         return data if framing is Framing.CLOSE else b""
 
     def finish(self, trailers: Fields) -> bytes | None:
