@@ -70,6 +70,25 @@ async def test_with_a_length_or_without_one_and_the_connection_lives(whole: Whol
     ]
 
 
+async def test_the_same_head_serves_requests_of_every_kind(whole: Whole) -> None:
+    fields = (b"trailer", b"x-sum"), (b"x", b"y")
+    client = await whole.client(b"")
+    for request, method, framing in (
+        (get(), b"GET", "chunked"),
+        (get(method="HEAD"), b"HEAD", None),
+        (get("/", "TE: trailers"), b"GET", "chunked"),
+        (get("/", "Connection: keep-alive", version="1.0"), b"GET", None),
+    ):
+        await client.send(request)
+        await whole.give(b"body", 200, *fields)
+        answer = await answered(whole, client, method)
+        assert answer["x"] == "y"
+        assert ("transfer-encoding" in answer) == (framing is not None)
+        assert ("trailer" in answer) == (b"TE:" in request)
+        assert ("connection" in answer) == (b"HTTP/1.0" in request)
+        assert answer.body == (b"" if method == b"HEAD" else b"body")
+
+
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
 async def test_where_there_is_no_body_none_is_written(whole: Whole, method: str, status: int) -> None:
     client = await whole.client(get("/", method=method) + get("/b"))

@@ -17,6 +17,7 @@ from .context import EdgeContext
 from .errors import Rejected
 from .exchange import Exchange
 from .request_reader import RequestReader
+from .response_head import ResponseHead
 
 
 class Phase(Enum):
@@ -54,6 +55,7 @@ class ClientConnection(asyncio.Protocol):
         "_linger_left",
         "_loop",
         "_reader",
+        "last_head",
         "now",
         "phase",
         "socket",
@@ -67,6 +69,8 @@ class ClientConnection(asyncio.Protocol):
         self.phase = Phase.IDLE
         self.write_paused = False
         self._reader = RequestReader(edge.settings.limits)
+        self.last_head: ResponseHead | None = None
+        """The last answer's, in case that the next begins the same; like the reader's, until the next tick."""
         self._exchange: Exchange | None = None
         self._body_mark = 0
         self._deadline = 0.0
@@ -325,6 +329,7 @@ class ClientConnection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Look at the clocks."""
         self._reader.forget()
+        self.last_head = None
         if self.socket.is_stalled(now):
             if self._exchange is not None:
                 self._exchange.abandon("c", "the client stopped reading")

@@ -22,6 +22,7 @@ from .hooks import BodyFilter
 from .http_parser import ALLOW
 from .own_answers import HEALTH, own_answer
 from .request_head import RequestHead
+from .response_head import ResponseHead
 from .response_writer import Framing, ResponseWriter
 from .tracing import RequestSpan
 from .verdicts import ended_by, error_of, log_code
@@ -320,9 +321,13 @@ class Exchange(BaseSink):
 
     def _begin(self, head: Head, *, close: bool) -> bytes:
         """The head for the client. Raises StreamViolation."""
-        out = self._writer.begin(head, self._id, close)
+        connection = self._connection
+        fit = connection.last_head
+        if fit is None or fit.came != head:
+            fit = connection.last_head = ResponseHead(head)
+        out = self._writer.begin(fit, self._id, close)
         self._head_status = head.status
-        self._head_after = self._connection.now() - self._started
+        self._head_after = connection.now() - self._started
         return out
 
     def _refuse_head(self, violation: StreamViolation) -> None:

@@ -4,18 +4,16 @@ RFC 9112, 6.3 and 7.1 (framing), 9.6 (what a close means); RFC 9110, 6.5 (traile
 """
 
 import time
-from collections.abc import Iterable
 from email.utils import formatdate
 from enum import Enum
-from http import HTTPStatus
 
 from dialback_wire.errors import StreamViolation
-from dialback_wire.fields import check_fields, check_response_head, end_to_end, has_body, without
-from dialback_wire.messages import Field, Fields, Head, Info
+from dialback_wire.fields import check_fields, end_to_end, has_body, without
+from dialback_wire.messages import Fields, Info
 
 from .request_head import RequestHead
+from .response_head import ResponseHead, field_lines, status_line
 
-_STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _NO_TRAILERS: frozenset[bytes] = frozenset()
 
 # RFC 9110, 6.5.1: not what frames or routes the message, says who asks, or steers how the answer is used.
@@ -88,13 +86,12 @@ class ResponseWriter:
         self.overrun = False
         """Whether more came than Content-Length announced."""
 
-    def begin(self, head: Head, request_id: str, close: bool) -> bytes:
+    def begin(self, head: ResponseHead, request_id: str, close: bool) -> bytes:
         """The head. Raises StreamViolation when it must not reach a client."""
-        (status, fields), length = check_response_head(head)
-        named = dict(fields)
-        if b"trailer" in named:
-            fields = self._settle_trailers(fields)
-        lines = [_status_line(status), *_lines(fields)]
+        status, length = head.status, head.length
+        lines = [head.lines]
+        if head.tells_trailers:
+            lines = [status_line(status), field_lines(self._settle_trailers(head.fields))]
         if not has_body(self._method, status):
             self.framing = Framing.NONE
         elif status == 205:
@@ -119,7 +116,7 @@ class ResponseWriter:
             lines.append(b"connection: close\r\n")
         elif self._minor == 0:
             lines.append(b"connection: keep-alive\r\n")
-        if b"date" not in named:
+        if not head.dated:
             lines.append(_clock.line())
         lines.append(b"x-dialback-id: %b\r\n\r\n" % request_id.encode())
         return b"".join(lines)
@@ -131,7 +128,7 @@ class ResponseWriter:
         fields: Fields = tuple((name.lower(), value) for name, value in info.fields)
         check_fields(fields)
         kept = [field for field in end_to_end(fields) if field[0] not in (b"content-length", b"trailer")]
-        return b"".join([_status_line(info.status), *_lines(kept), b"\r\n"])
+        return status_line(info.status) + field_lines(kept) + b"\r\n"
 
     def data(self, data: bytes) -> bytes:
         """A piece of the body in its framing; never more than Content-Length, never anything where there is no body."""
@@ -161,7 +158,7 @@ class ResponseWriter:
             check_fields(fields)
         except StreamViolation:
             return b"0\r\n\r\n"
-        return b"".join([b"0\r\n", *_lines(field for field in fields if field[0] in self._trailers), b"\r\n"])
+        return b"0\r\n" + field_lines(field for field in fields if field[0] in self._trailers) + b"\r\n"
 
     def _settle_trailers(self, fields: Fields) -> Fields:
         """Announced trailers are kept for a client that takes them; else the announcement goes too."""
@@ -175,11 +172,3 @@ class ResponseWriter:
         if self._trailers:
             fields += ((b"trailer", b", ".join(sorted(self._trailers))),)
         return fields
-
-
-def _status_line(status: int) -> bytes:
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-
-
-def _lines(fields: Iterable[Field]) -> list[bytes]:
-    return [b"%b: %b\r\n" % field for field in fields]
