@@ -157,7 +157,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self._reader.waiting and self.phase in _READING and not self.write_paused and self._begin():
+            while self.phase in _READING and self._reader.waiting and not self.write_paused and self._begin():
                 pass
         finally:
             self._advancing = False
@@ -169,8 +169,6 @@ class ClientConnection(asyncio.Protocol):
         reader, timeouts = self._reader, self._edge.settings.timeouts
         first = self.phase is Phase.IDLE
         if first:
-            if not reader.has_begun():
-                return False
             self._first_byte_at = self.now()
         try:
             head = reader.next_head()
@@ -178,7 +176,7 @@ class ClientConnection(asyncio.Protocol):
             self._reject(rejected)
             return False
         if head is None:
-            if first:
+            if first and reader.has_begun():
                 self._set_phase(Phase.HEAD, timeouts.head)
             return False
         self._client_closes = not head.keep_alive
@@ -242,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
         """Whether the answer that begins (or, `final`, is whole) is this connection's last."""
         if self._last or self._edge.draining:
             return True
-        if not final or not self.upload_pending:
+        if not final or self._reader.body is None:
             return False
         # After a 100 Continue that was never sent, nobody knows whether the body will come.
         unsure = self._exchange is not None and self._exchange.awaits_continue
@@ -263,7 +261,7 @@ class ClientConnection(asyncio.Protocol):
         timeouts = self._edge.settings.timeouts
         if not keep_alive:
             self._finish()
-        elif self.upload_pending:
+        elif self._reader.body is not None:
             self._linger_left = self._edge.settings.limits.discard
             self._set_phase(Phase.DISCARD, timeouts.linger)
         else:

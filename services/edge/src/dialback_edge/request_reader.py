@@ -53,20 +53,21 @@ class RequestReader:
             self._last, self._last_raw, self._last_block = None, b"", b""
 
     def has_begun(self) -> bool:
-        """Whether a request has begun. RFC 9112, 2.2: empty lines before it are ignored."""
-        while self._input.startswith(b"\r\n", self._at):
-            self._at += 2
-        waiting = self.waiting
-        return waiting > 1 or (waiting == 1 and self._input[self._at] != 0x0D)
+        """Whether a request has begun whose head was not complete when it was asked for."""
+        return self.waiting > 0 and self._input != b"\r"
 
     def next_head(self) -> RequestHead | None:
-        """The head that has begun, once it is complete; its body is then the one to read. Raises Rejected."""
+        """The next request's head, once it is complete; its body is then the one to read. Raises Rejected."""
         received, at = self._input, self._at
+        while received.startswith(b"\r\n", at):
+            # RFC 9112, 2.2: empty lines before a request are ignored.
+            at += 2
         end = received.find(b"\r\n\r\n", at + max(0, self._searched - 3)) + 4
         if end < 4:
             self._input, self._at = received[at:], 0
-            check_unfinished(self._input, self._searched, self._limits)
-            self._searched = len(self._input)
+            if self.has_begun():
+                check_unfinished(self._input, self._searched, self._limits)
+                self._searched = len(self._input)
             return None
         self._searched = 0
         if end == len(received):
