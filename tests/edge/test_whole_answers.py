@@ -6,7 +6,7 @@ from edge_kit import Answer, Client, Front, get
 from dialback_edge.access_log import AccessRecord
 from dialback_edge.hooks import Hooks
 from dialback_edge.request_head import RequestHead
-from dialback_wire.messages import Fields, Head, Request, Verdict
+from dialback_wire.messages import Fields, Head, Info, Request, Verdict
 from dialback_wire.sink import StreamSink
 from dialback_wire.stream import Stream
 
@@ -68,6 +68,15 @@ async def test_with_a_length_or_without_one_and_the_connection_lives(whole: Whol
         ("--", "", 200, 5),
         ("--", "", 200, 0),
     ]
+
+
+async def test_what_was_gathered_before_it_leaves_before_it(whole: Whole) -> None:
+    client = await whole.client(get("/"))
+    await whole.front.invoker.call()
+    whole.sinks[-1].on_info(Info(103, ((b"link", b"</style.css>"),)))
+    whole.sinks[-1].on_answer(Head(200, (sized(b"hello"),)), b"hello")  # type: ignore[attr-defined]
+    assert (await client.head()).status == 103
+    assert (await client.answer()).body == b"hello"
 
 
 async def test_the_same_head_serves_requests_of_every_kind(whole: Whole) -> None:
