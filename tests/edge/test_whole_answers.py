@@ -4,6 +4,7 @@ import pytest
 from edge_kit import Answer, Client, Front, get
 
 from dialback_edge.access_log import AccessRecord
+from dialback_edge.exchange import Exchange
 from dialback_edge.hooks import Hooks
 from dialback_edge.request_head import RequestHead
 from dialback_wire.messages import Fields, Head, Info, Request, Verdict
@@ -16,7 +17,7 @@ class Whole:
 
     def __init__(self, front: Front) -> None:
         self.front = front
-        self.sinks: list[StreamSink] = []
+        self.sinks: list[Exchange] = []
 
     async def client(self, raw: bytes) -> Client:
         await self.front.start()
@@ -25,6 +26,7 @@ class Whole:
         ask = upstream.open
 
         def open_(request: Request, sink: StreamSink) -> Stream:
+            assert isinstance(sink, Exchange)
             self.sinks.append(sink)
             return ask(request, sink)
 
@@ -34,7 +36,7 @@ class Whole:
     async def give(self, body: bytes, status: int = 200, *fields: tuple[bytes, bytes]) -> None:
         """Answer the last request."""
         await self.front.invoker.call()
-        self.sinks[-1].on_answer(Head(status, fields), body)  # type: ignore[attr-defined]
+        self.sinks[-1].on_answer(Head(status, fields), body)
 
 
 def sized(body: bytes) -> tuple[bytes, bytes]:
@@ -74,7 +76,7 @@ async def test_what_was_gathered_before_it_leaves_before_it(whole: Whole) -> Non
     client = await whole.client(get("/"))
     await whole.front.invoker.call()
     whole.sinks[-1].on_info(Info(103, ((b"link", b"</style.css>"),)))
-    whole.sinks[-1].on_answer(Head(200, (sized(b"hello"),)), b"hello")  # type: ignore[attr-defined]
+    whole.sinks[-1].on_answer(Head(200, (sized(b"hello"),)), b"hello")
     assert (await client.head()).status == 103
     assert (await client.answer()).body == b"hello"
 
@@ -182,7 +184,7 @@ async def test_nothing_comes_behind_the_end(whole: Whole) -> None:
     call = await whole.front.invoker.call()
     call.answer(b"first")
     assert (await answered(whole, client)).body == b"first"
-    whole.sinks[0].on_answer(Head(200, ()), b"second")  # type: ignore[attr-defined]
+    whole.sinks[0].on_answer(Head(200, ()), b"second")
     await client.send(get("/"))
     (await whole.front.invoker.call()).stream.end(Verdict.ERROR, status=404)
     assert (await client.answer()).status == 404
