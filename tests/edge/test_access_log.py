@@ -4,6 +4,8 @@ import json
 
 import pytest
 from edge_kit import Front
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dialback_edge.access_log import AccessRecord, no_log
 from dialback_edge.verdicts import ended_by
@@ -12,6 +14,28 @@ from dialback_wire.messages import Verdict
 
 def record(path: str = "/x") -> AccessRecord:
     return AccessRecord(1.0, "id", "1.2.3.4:5", "GET", "h", path, 200, "--", 1, 2, 0.5, 1.0)
+
+
+times = st.floats(0, 1e10, allow_nan=False)
+
+
+@given(st.lists(st.text(max_size=8), min_size=8, max_size=8), times | st.none(), times, st.integers(0, 10**15))
+def test_whatever_a_record_holds_its_line_is_the_json_of_it(
+    texts: list[str], head: float | None, took: float, number: int
+) -> None:
+    ident, client, method, host, path, code, detail, by = texts
+    record = AccessRecord(
+        took, ident, client, method, host, path, 200, code, number, number, head, took, detail=detail, by=by
+    )
+    said = json.dumps(
+        {"at": round(took, 3), "id": ident, "client": client, "method": method, "host": host, "path": path}
+        | {"status": 200, "code": code}
+        | ({"by": by} if by else {})
+        | {"bytes_in": number, "bytes_out": number}
+        | {"head_ms": None if head is None else round(head * 1000, 2), "duration_ms": round(took * 1000, 2)}
+        | ({"detail": detail} if detail else {})
+    )
+    assert record.line() == said
 
 
 def test_a_record_is_one_line_of_json() -> None:

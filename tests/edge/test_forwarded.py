@@ -130,6 +130,18 @@ async def test_a_trace_is_passed_on_untouched_or_begun(front: Front) -> None:
     assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-00", made)
 
 
+async def test_each_request_of_a_connection_begins_a_trace_of_its_own(front: Front) -> None:
+    front.invoker.handler = lambda call: call.answer(b"x")
+    client = await front.client()
+    for _ in range(3):
+        await client.send(get("/same", "X-Forwarded-For: 6.6.6.6"))
+        await client.answer()
+    calls = front.invoker.calls
+    assert len({call.header(b"traceparent") for call in calls}) == 3
+    assert {call.header(b"x-forwarded-for") for call in calls} == {b"127.0.0.1"}
+    assert len({tuple(f for f in call.request.fields if f[0] != b"traceparent") for call in calls}) == 1
+
+
 def test_peers_are_written_as_addresses() -> None:
     trusted = EdgeSettings.model_validate({"trusted_proxies": ["10.0.0.0/8", "fd00::/8"]}).trusted_proxies
     assert Peer(("10.1.2.3", 5), trusted).trusted

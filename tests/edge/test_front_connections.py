@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from edge_kit import Client, Front, get
+from edge_kit import PATIENCE, Client, Front, get
 
 from dialback_wire.messages import Verdict
 
@@ -283,3 +283,18 @@ async def test_a_request_that_does_not_fit_the_link_harms_only_itself(
     (await front.invoker.call()).answer(b"fine")
     assert (await client.answer()).body == b"fine"
     assert front.log.codes == ["IR", "--"]
+
+
+async def test_what_a_connection_remembers_of_its_last_request_and_answer_is_gone_after_a_tick(front: Front) -> None:
+    front.timeouts["tick"] = 0.1
+    front.invoker.handler = lambda call: call.answer(b"x", 200, (b"set-cookie", b"secret"))
+    client = await front.client(get("/", "Cookie: secret"))
+    await client.answer()
+    assert front.service is not None
+    (connection,) = front.service._context.connections
+    async with asyncio.timeout(PATIENCE):
+        while connection._reader._last is not None or connection.last_head is not None:
+            await asyncio.sleep(0)
+    assert (connection._reader._last_raw, connection._reader._last_block) == (b"", b"")
+    await client.send(get("/", "Cookie: secret"))
+    assert (await client.answer())["set-cookie"] == "secret"

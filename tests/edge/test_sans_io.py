@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from dialback_edge.error_pages import error_answer, phrase, prefers_html
 from dialback_edge.errors import Rejected
 from dialback_edge.request_body import ChunkedBody, LengthBody
+from dialback_edge.request_head import RequestHead
 from dialback_edge.request_reader import RequestReader
 from dialback_edge.settings import EdgeLimits
 from dialback_edge.write_stall import WriteStall
@@ -57,7 +58,7 @@ def read_all(pieces: list[bytes]) -> list[object]:
                         return
                 seen.append(body)
                 body, in_body = b"", False
-            if not reader.has_begun():
+            if not reader.waiting:
                 return
             head = reader.next_head()
             if head is None:
@@ -92,6 +93,45 @@ def test_the_split_of_the_bytes_changes_nothing(data: bytes, draw: st.DataObject
             assert not whole[len(other) - 1 :] or whole[-1] in ("refused", "broken body")
         else:
             assert other == whole
+
+
+LINES = [b"Host: a", b"Host: b:80", b"Connection: close", b"Connection: keep-alive", b"Cookie: c=d", b"TE: trailers"]
+LINES += [b"Content-Length: 0", b"Expect: 100-continue", b"X-Bad: \0", b"traceparent: 00-1-2-3", b"Accept: */*"]
+TARGETS = st.text("".join(map(chr, range(33, 127))), max_size=8).map(lambda text: b"/" + text.encode())
+heads = st.tuples(
+    st.sampled_from([b"GET", b"POST", b"OPTIONS", b"get", b"TRACE"]),
+    TARGETS | st.sampled_from([b"*", b"http://a/x", b"http://c/x", b"x", b""]),
+    st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/1.2"]),
+    st.lists(st.sampled_from(LINES), max_size=3, unique=True),
+).map(lambda it: b" ".join(it[:3]) + b"\r\n" + b"".join(line + b"\r\n" for line in it[3]) + b"\r\n")
+
+
+@given(st.lists(heads, min_size=2, max_size=4))
+@settings(max_examples=400, deadline=None)
+def test_a_head_means_the_same_whatever_came_before_it(raw: list[bytes]) -> None:
+    one_by_one: list[object] = []
+    for head in raw:
+        one_by_one += read_all([head])
+        if one_by_one[-1] == "refused":
+            break
+    assert read_all(raw) == one_by_one
+    assert read_all([b"".join(raw)]) == one_by_one
+
+
+def test_fields_that_come_again_are_not_read_again_until_they_are_forgotten() -> None:
+    reader = RequestReader(LIMITS)
+
+    def read(target: bytes) -> RequestHead:
+        reader.keep(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n")
+        head = reader.next_head()
+        assert head is not None
+        assert (head.target, head.authority) == (target, b"a")
+        return head
+
+    first, second = read(b"/1"), read(b"/2")
+    assert second.fields is first.fields
+    reader.forget()
+    assert read(b"/2").fields is not first.fields
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), st.integers(1, 7))

@@ -11,7 +11,7 @@ from .messages import Field, Fields, Head
 
 _is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_value = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+_MOST_DIGITS = 18
 
 HOP_BY_HOP = frozenset(
     {
@@ -52,7 +52,7 @@ def is_value(value: bytes) -> bool:
 
 def content_length(value: bytes) -> int | None:
     """The number that a Content-Length states, or None when it is not plain digits."""
-    return int(value) if _DIGITS.fullmatch(value) else None
+    return int(value) if value.isdigit() and len(value) <= _MOST_DIGITS else None
 
 
 def named_by_connection(fields: Fields) -> frozenset[bytes]:
@@ -89,7 +89,9 @@ def check_size(fields: Fields) -> None:
     """Raise StreamViolation when there are more fields, or more bytes of them, than may be relayed."""
     if len(fields) > MAX_FIELDS:
         raise StreamViolation(f"{len(fields)} header fields; {MAX_FIELDS} at most")
-    size = sum([len(name) + len(value) for name, value in fields])
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value)
     if size > MAX_BYTES:
         raise StreamViolation(f"{size} bytes of header fields; {MAX_BYTES} at most")
     if size > MAX_PART and any(max(len(name), len(value)) > MAX_PART for name, value in fields):
@@ -103,15 +105,18 @@ def check_response_head(head: Head) -> tuple[Head, int | None]:
     client: a status outside 200-599, a name or value that could break the framing, more than one Content-Length or one
     that is no number, too many or too large fields.
     """
-    if not 200 <= head.status <= 599:
-        raise StreamViolation(f"status {head.status} is outside 200-599")
-    check_size(head.fields)
+    status, came = head
+    if not 200 <= status <= 599:
+        raise StreamViolation(f"status {status} is outside 200-599")
+    check_size(came)
+    # All values at once; only a head that must be refused is looked at one by one.
+    sound = _is_value(b"".join([value for _, value in came]))
     fields: list[Field] = []
     lengths: list[bytes] = []
     named: frozenset[bytes] = frozenset()
-    for name, value in head.fields:
+    for name, value in came:
         lowered, passes = _judged(name) if len(name) <= _REMEMBERED_NAME else _judge(name)
-        if not _is_value(value):
+        if not sound and not _is_value(value):
             raise StreamViolation(f"header {_shown(lowered)} has a control character in its value")
         if passes:
             fields.append((lowered, value))
@@ -123,14 +128,14 @@ def check_response_head(head: Head) -> tuple[Head, int | None]:
         fields = [field for field in fields if field[0] not in named]
         lengths = [value for name, value in fields if name == b"content-length"]
     if not lengths:
-        return Head(head.status, tuple(fields)), None
+        return Head(status, tuple(fields)), None
     length = content_length(lengths[0])
     if len(lengths) > 1 or length is None:
         raise StreamViolation(f"Content-Length {b', '.join(lengths)[:80].decode('latin-1')!r} is not one number")
-    if head.status == 204:
+    if status == 204:
         # RFC 9110, 8.6: a 204 carries no Content-Length.
         return Head(204, tuple(field for field in fields if field[0] != b"content-length")), None
-    return Head(head.status, tuple(fields)), length
+    return Head(status, tuple(fields)), length
 
 
 def _judge(name: bytes) -> tuple[bytes, bool]:

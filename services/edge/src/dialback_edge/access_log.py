@@ -1,8 +1,8 @@
 """One line for each request. Never the query, where secrets travel."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as _quoted
 
 
 @dataclass(slots=True)
@@ -32,25 +32,20 @@ class AccessRecord:
     """The part that ended it: `client`, `edge`, `invoker`, `worker`, `function`; empty when all went well."""
 
     def line(self) -> str:
-        """The record as one line of JSON."""
-        return json.dumps(
-            {
-                "at": round(self.at, 3),
-                "id": self.id,
-                "client": self.client,
-                "method": self.method,
-                "host": self.host,
-                "path": self.path,
-                "status": self.status,
-                "code": self.code,
-                **({"by": self.by} if self.by else {}),
-                "bytes_in": self.bytes_in,
-                "bytes_out": self.bytes_out,
-                "head_ms": None if self.head_after is None else round(self.head_after * 1000, 2),
-                "duration_ms": round(self.duration * 1000, 2),
-                **({"detail": self.detail} if self.detail else {}),
-            }
+        """The record as one line of JSON. Put together here, because the general way costs four times as much."""
+        head = "null" if self.head_after is None else _milliseconds(self.head_after)
+        by = f'"by": {_quoted(self.by)}, ' if self.by else ""
+        detail = f', "detail": {_quoted(self.detail)}' if self.detail else ""
+        return (
+            f'{{"at": {round(self.at, 3)!r}, "id": {_quoted(self.id)}, "client": {_quoted(self.client)}, '
+            f'"method": {_quoted(self.method)}, "host": {_quoted(self.host)}, "path": {_quoted(self.path)}, '
+            f'"status": {self.status}, "code": {_quoted(self.code)}, {by}"bytes_in": {self.bytes_in}, '
+            f'"bytes_out": {self.bytes_out}, "head_ms": {head}, "duration_ms": {_milliseconds(self.duration)}{detail}}}'
         )
+
+
+def _milliseconds(seconds: float) -> str:
+    return repr(round(seconds * 1000, 2))
 
 
 AccessLog = Callable[[AccessRecord], None]

@@ -47,6 +47,10 @@ class ClientSocket:
         if data:
             self._out.write(data)
 
+    def send(self, data: bytes) -> None:
+        """Bytes for the client, handed to the transport now."""
+        self._out.send(data)
+
     def flush(self) -> None:
         """Hand what was written to the transport now."""
         self._out.flush()

@@ -17,6 +17,7 @@ from .context import EdgeContext
 from .errors import Rejected
 from .exchange import Exchange
 from .request_reader import RequestReader
+from .response_head import ResponseHead
 
 
 class Phase(Enum):
@@ -54,6 +55,7 @@ class ClientConnection(asyncio.Protocol):
         "_linger_left",
         "_loop",
         "_reader",
+        "last_head",
         "now",
         "phase",
         "socket",
@@ -67,6 +69,8 @@ class ClientConnection(asyncio.Protocol):
         self.phase = Phase.IDLE
         self.write_paused = False
         self._reader = RequestReader(edge.settings.limits)
+        self.last_head: ResponseHead | None = None
+        """The last answer's, in case that the next begins the same; like the reader's, until the next tick."""
         self._exchange: Exchange | None = None
         self._body_mark = 0
         self._deadline = 0.0
@@ -91,7 +95,8 @@ class ClientConnection(asyncio.Protocol):
         if phase in _READING:
             self._reader.keep(data)
             self._advance()
-            self._bound_pipeline()
+            if self._reader.waiting:
+                self._bound_pipeline()
         elif phase is Phase.LINGER:
             self._linger_left -= len(data)
             if self._linger_left < 0:
@@ -156,23 +161,23 @@ class ClientConnection(asyncio.Protocol):
                 pass
         finally:
             self._advancing = False
-        if self.socket.holds(Hold.PIPELINE) and self._reader.waiting * 2 <= self._edge.settings.limits.pipelined:
+        if self.socket.held and self._reader.waiting * 2 <= self._edge.settings.limits.pipelined:
             self.socket.release(Hold.PIPELINE)
 
     def _begin(self) -> bool:
         """Start the next exchange if its head is complete."""
         reader, timeouts = self._reader, self._edge.settings.timeouts
-        if self.phase is Phase.IDLE:
-            if not reader.has_begun():
-                return False
+        first = self.phase is Phase.IDLE
+        if first:
             self._first_byte_at = self.now()
-            self._set_phase(Phase.HEAD, timeouts.head)
         try:
             head = reader.next_head()
         except Rejected as rejected:
             self._reject(rejected)
             return False
         if head is None:
+            if first and reader.has_begun():
+                self._set_phase(Phase.HEAD, timeouts.head)
             return False
         self._client_closes = not head.keep_alive
         self._body_mark = 0
@@ -235,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
         """Whether the answer that begins (or, `final`, is whole) is this connection's last."""
         if self._last or self._edge.draining:
             return True
-        if not final or not self.upload_pending:
+        if not final or self._reader.body is None:
             return False
         # After a 100 Continue that was never sent, nobody knows whether the body will come.
         unsure = self._exchange is not None and self._exchange.awaits_continue
@@ -251,16 +256,18 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = None
         if self.phase in _ENDING:
             return
-        self.socket.release(Hold.UPLOAD)
+        if self.socket.held:
+            self.socket.release(Hold.UPLOAD)
         timeouts = self._edge.settings.timeouts
         if not keep_alive:
             self._finish()
-        elif self.upload_pending:
+        elif self._reader.body is not None:
             self._linger_left = self._edge.settings.limits.discard
             self._set_phase(Phase.DISCARD, timeouts.linger)
         else:
             self._set_phase(Phase.IDLE, timeouts.idle)
-            self._advance()
+            if self._reader.waiting:
+                self._advance()
 
     def truncated(self, *, reset: bool) -> None:
         """The answer is not complete and will not be: what was written leaves, then the client sees that."""
@@ -319,6 +326,8 @@ class ClientConnection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Look at the clocks."""
+        self._reader.forget()
+        self.last_head = None
         if self.socket.is_stalled(now):
             if self._exchange is not None:
                 self._exchange.abandon("c", "the client stopped reading")

@@ -22,6 +22,7 @@ from .hooks import BodyFilter
 from .http_parser import ALLOW
 from .own_answers import HEALTH, own_answer
 from .request_head import RequestHead
+from .response_head import ResponseHead
 from .response_writer import Framing, ResponseWriter
 from .tracing import RequestSpan
 from .verdicts import ended_by, error_of, log_code
@@ -124,16 +125,16 @@ class Exchange(BaseSink):
             self._span = self._edge.tracer(request, connection.now() - self._started, fields)
             fields = self._span.fields
         relayed = Request(
-            id=self._id,
-            method=request.method,
-            target=request.target,
-            authority=authority,
-            fields=fields,
-            scheme=scheme,
-            http_version=b"1.1" if request.minor else b"1.0",
-            peer=connection.socket.peer.address,
-            body_length=request.body_length,
-            age_us=int((connection.now() - self._started) * 1_000_000),
+            self._id,
+            request.method,
+            request.target,
+            authority,
+            fields,
+            scheme,
+            b"1.1" if request.minor else b"1.0",
+            connection.socket.peer.address,
+            request.body_length,
+            int((connection.now() - self._started) * 1_000_000),
         )
         self._stream = self._edge.upstream.open(relayed, self)
 
@@ -200,12 +201,20 @@ class Exchange(BaseSink):
         if self.over:
             return
         try:
-            self._send_head(self._filtered(head), close=self._connection.must_close(final=False))
+            head = self._filtered(head)
+            self._connection.socket.write(self._begin(head, close=self._connection.must_close(final=False)))
         except StreamViolation as violation:
-            self._cancel(Reason.PROTOCOL, str(violation))
-            self._fail(
-                502, "invalid_head", "The function's answer has an invalid head.", log="PH", detail=str(violation)
-            )
+            self._refuse_head(violation)
+
+    def on_answer(self, head: Head, body: bytes) -> None:
+        """The function's whole answer at once, which ended well: its last word."""
+        if self.over:
+            return
+        self._upstream_said = True
+        try:
+            self._answer(self._filtered(head), body)
+        except StreamViolation as violation:
+            self._refuse_head(violation)
 
     def on_data(self, data: bytes) -> None:
         """A piece of the answer. Credit goes back when the client's side has room."""
@@ -250,7 +259,7 @@ class Exchange(BaseSink):
         elif end.verdict is not Verdict.OK:
             self._truncate(log_code(end, head_sent=True), end.detail or end.code)
         elif (tail := self._tail()) is None:
-            self._truncate("FD", f"{self._writer.remaining} bytes of Content-Length are missing")
+            self._truncate_short()
         else:
             self._connection.socket.write(tail)
             self._finish(keep_alive=self._writer.keep_alive and not self._connection.must_close(final=True), log="--")
@@ -310,10 +319,20 @@ class Exchange(BaseSink):
 
     # --- endings ------------------------------------------------------------------------------------------------------
 
-    def _send_head(self, head: Head, *, close: bool) -> None:
-        self._connection.socket.write(self._writer.begin(head, self._id, close))
+    def _begin(self, head: Head, *, close: bool) -> bytes:
+        """The head for the client. Raises StreamViolation."""
+        connection = self._connection
+        fit = connection.last_head
+        if fit is None or fit.came != head:
+            fit = connection.last_head = ResponseHead(head)
+        out = self._writer.begin(fit, self._id, close)
         self._head_status = head.status
-        self._head_after = self._connection.now() - self._started
+        self._head_after = connection.now() - self._started
+        return out
+
+    def _refuse_head(self, violation: StreamViolation) -> None:
+        self._cancel(Reason.PROTOCOL, str(violation))
+        self._fail(502, "invalid_head", "The function's answer has an invalid head.", log="PH", detail=str(violation))
 
     def _filtered(self, head: Head) -> Head:
         """The head as the hook wants it, if it wants anything."""
@@ -334,12 +353,22 @@ class Exchange(BaseSink):
         return None if tail is None else out + tail
 
     def _answer(self, head: Head, body: bytes, log: str = "--", detail: str = "") -> None:
-        """A whole answer of the edge's own."""
-        self._send_head(head, close=self._connection.must_close(final=True))
-        out = self._writer.data(body)
-        self._bytes_out = len(out)
-        self._connection.socket.write(out)
-        self._finish(keep_alive=self._writer.keep_alive, log=log, detail=detail)
+        """A whole answer, as one write. Raises StreamViolation, and nothing was written then."""
+        connection, writer = self._connection, self._writer
+        start = self._begin(head, close=connection.must_close(final=True))
+        if self._filter is not None:
+            body = self._filter.data(body) + self._filter.end()
+        data = writer.data(body)
+        if data:
+            self._bytes_out = len(body)
+            if self._span is not None and log == "--":
+                self._span.first_byte()
+        tail = writer.finish(())
+        connection.socket.send(start + data + (tail or b""))
+        if tail is None:
+            self._truncate_short()
+        else:
+            self._finish(keep_alive=writer.keep_alive, log="PD" if writer.overrun else log, detail=detail)
 
     def _fail(self, status: int, code: str, message: str, *, log: str, retry_after: int = 0, detail: str = "") -> None:
         """An error page if there is still time for one, else a truncation."""
@@ -350,6 +379,7 @@ class Exchange(BaseSink):
         accept = b"" if self._request is None else self._request.accept
         extra = ((b"allow", ALLOW),) if status == 405 else ()
         self._writer = ResponseWriter(self._request)
+        self._filter = None
         page = self._edge.hooks.error_page
         head, body = page(status, code, message, self._id, accept=accept, retry_after=retry_after, extra=extra)
         self._answer(head, body, log=log, detail=detail)
@@ -366,6 +396,9 @@ class Exchange(BaseSink):
         self._close(log, detail)
         self._connection.truncated(reset=self._writer.framing is Framing.CLOSE)
 
+    def _truncate_short(self) -> None:
+        self._truncate("FD", f"{self._writer.remaining} bytes of Content-Length are missing")
+
     def _cancel(self, reason: Reason, detail: str) -> None:
         if self._stream is not None:
             self._stream.cancel(reason, detail)
@@ -375,24 +408,25 @@ class Exchange(BaseSink):
         self._stream = None
         connection = self._connection
         request = self._request
-        if request is not None and request.path == HEALTH and self._head_status == 200:
+        path = b"-" if request is None else request.path
+        if path == HEALTH and self._head_status == 200:
             return  # a probe every few seconds would drown what the log is read for
         duration = connection.now() - self._started
         record = AccessRecord(
-            at=time.time() - duration,
-            id=self._id,
-            client=connection.socket.peer.address.decode(),
-            method="-" if request is None else request.method.decode(),
-            host="-" if request is None else request.authority.decode("latin-1"),
-            path="-" if request is None else request.path[:_LOGGED_PATH].decode("latin-1"),
-            status=self._head_status,
-            code=log,
-            bytes_in=self._bytes_in,
-            bytes_out=self._bytes_out,
-            head_after=self._head_after,
-            duration=duration,
-            detail=detail if log != "--" else "",
-            by=ended_by(log, upstream=self._upstream_said) if log != "--" else "",
+            time.time() - duration,
+            self._id,
+            connection.socket.peer.address.decode(),
+            "-" if request is None else request.method.decode(),
+            "-" if request is None else request.authority.decode("latin-1"),
+            path[:_LOGGED_PATH].decode("latin-1"),
+            self._head_status,
+            log,
+            self._bytes_in,
+            self._bytes_out,
+            self._head_after,
+            duration,
+            detail if log != "--" else "",
+            ended_by(log, upstream=self._upstream_said) if log != "--" else "",
         )
         connection.log(record)
         if self._span is not None:

@@ -1,12 +1,13 @@
 """The fields that a request is relayed with: what speaks to this hop alone is dropped, then ours are set."""
 
 import os
+from functools import lru_cache
 from ipaddress import ip_address
 
-from dialback_wire.fields import HOP_BY_HOP, RESERVED_PREFIX, RUN_TICKET
+from dialback_wire.fields import HOP_BY_HOP, RESERVED_PREFIX, RUN_TICKET, without
 from dialback_wire.messages import Field, Fields
 from dialback_wire.randomness import Randomness
-from dialback_wire.trace_context import PARENT, is_traceparent, with_trace
+from dialback_wire.trace_context import PARENT, STATE, is_traceparent
 
 from .request_head import RequestHead
 from .settings import Network
@@ -21,6 +22,7 @@ _DROPPED = HOP_BY_HOP | {
     b"http2-settings",
     b"content-length",
 }
+_NOTHING: frozenset[bytes] = frozenset()
 _random = Randomness(os.urandom)
 
 _FORWARDED_PREFIX = b"x-forwarded-"
@@ -52,18 +54,33 @@ def is_dropped(name: bytes) -> bool:
     return name.startswith(RESERVED_PREFIX) and name != RUN_TICKET
 
 
+_REMEMBERED_NAME = 64
+_is_dropped = lru_cache(maxsize=1024)(is_dropped)
+"""The same, remembered: nearly all requests have the same few names, and these are short."""
+
+
 def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fields, bytes]:
     """The fields for the upstream, Host first, and the scheme that the client used."""
+    if head.relayed is None:
+        head.relayed = _without_new_trace(head, peer, authority)
+    fields, scheme, traced = head.relayed
+    return (fields if traced else (*fields, (PARENT, new_traceparent()))), scheme
+
+
+def _without_new_trace(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fields, bytes, bool]:
+    """What does not change from request to request of a connection; last, whether the client brought a trace."""
     kept: list[Field] = [(b"host", authority)]
     if head.has_length and head.body_length is not None:
         kept.append((b"content-length", b"%d" % head.body_length))
     parent = head.traceparent
-    if head.connection:
-        named = {option.strip() for option in head.connection.split(b",")}
-        parent = b"" if PARENT in named else parent
-        kept += [field for field in head.fields if field[0] not in named and not is_dropped(field[0])]
-    else:
-        kept += [field for field in head.fields if not is_dropped(field[0])]
+    named = frozenset(option.strip() for option in head.connection.split(b",")) if head.connection else _NOTHING
+    if PARENT in named:
+        parent = b""
+    for field in head.fields:
+        name = field[0]
+        dropped = _is_dropped(name) if len(name) <= _REMEMBERED_NAME else is_dropped(name)
+        if not dropped and name not in named:
+            kept.append(field)
     before = _believed(head) if peer.trusted else {}
     scheme = before.get(b"x-forwarded-proto", b"http")
     chain = before.get(b"x-forwarded-for")
@@ -73,11 +90,12 @@ def relayed_fields(head: RequestHead, peer: Peer, authority: bytes) -> tuple[Fie
         (b"x-forwarded-host", before.get(b"x-forwarded-host", authority)),
         (b"x-forwarded-port", before.get(b"x-forwarded-port") or _port(authority, scheme)),
     )
-    if not parent:
-        kept.append((PARENT, new_traceparent()))
-    elif not is_traceparent(parent):
-        return with_trace(tuple(kept), new_traceparent()), scheme
-    return tuple(kept), scheme
+    fields = tuple(kept)
+    traced = is_traceparent(parent)
+    if parent and not traced:
+        # The state of a trace that is none means nothing.
+        fields = without(fields, PARENT, STATE)
+    return fields, scheme, traced
 
 
 def new_traceparent() -> bytes:

@@ -38,16 +38,11 @@ class _Collector:
         self.fields.append((name.lower(), value.rstrip(b" \t")))
 
 
-def find_head_end(received: bytearray, searched: int, limits: EdgeLimits) -> int:
-    """The offset behind the empty line that ends the head, or -1 while it has not come.
+def check_unfinished(received: bytes, searched: int, limits: EdgeLimits) -> None:
+    """Look at a head whose end has not come; `searched` bytes were looked at before.
 
-    `searched` bytes were looked at before. Raises Rejected (400, 414, 431) as soon as no byte to come could help.
+    Raises Rejected (400, 414, 431) as soon as no byte to come could help.
     """
-    end = received.find(b"\r\n\r\n", max(0, searched - 3)) + 4
-    if end >= 4:
-        if end > limits.head:
-            raise _too_large(received, limits)
-        return end
     if received[0] not in _LETTER:
         raise Rejected(400, "bad_request", "The request does not start with a method.")
     line_feed = received.find(b"\n", searched)
@@ -61,27 +56,29 @@ def find_head_end(received: bytearray, searched: int, limits: EdgeLimits) -> int
         raise _too_large(received, limits)
     if len(received) > limits.head:
         raise _too_large(received, limits)
-    return -1
 
 
-def _too_large(received: bytearray, limits: EdgeLimits) -> Rejected:
+def _too_large(received: bytes, limits: EdgeLimits) -> Rejected:
     if received.find(b"\n", 0, limits.request_line) < 0:
         return Rejected(414, "uri_too_long", f"The request line is longer than {limits.request_line} bytes.")
     return Rejected(431, "head_too_large", f"The request's head is larger than {limits.head} bytes.")
 
 
-def parse_head(head: bytes, limits: EdgeLimits) -> tuple[bytes, bytes, int, list[Field]]:
-    """Method, target, HTTP minor version and fields (names in lower case) of a whole head, empty line included.
+def parse_line(head: bytes, limits: EdgeLimits) -> tuple[bytes, bytes, int, int]:
+    """Method, target and HTTP minor version of a whole head, and where its fields begin.
 
     Raises Rejected: 400, 405, 414, 431, 501, 505.
     """
+    if len(head) > limits.head:
+        raise _too_large(head, limits)
     line = _REQUEST_LINE.match(head)
     if line is None:
         if head.find(b"\n", 0, limits.request_line) < 0:
-            raise _too_large(bytearray(head), limits)
+            raise _too_large(head, limits)
         raise Rejected(400, "bad_request", "The request line is malformed.")
-    if line.end() > limits.request_line:
-        raise _too_large(bytearray(head), limits)
+    end = line.end()
+    if end > limits.request_line:
+        raise _too_large(head, limits)
     method, target, major, minor = line.groups()
     if major != b"1" or minor not in b"01":
         raise Rejected(505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
@@ -89,12 +86,13 @@ def parse_head(head: bytes, limits: EdgeLimits) -> tuple[bytes, bytes, int, list
         if method in _FORBIDDEN:
             raise Rejected(405, "method_not_allowed", f"{method.decode()} is not allowed here.")
         raise Rejected(501, "method_unknown", "The request's method is not known here.")
+    return method, target, minor[0] - 0x30, end
+
+
+def parse_fields(head: bytes, limits: EdgeLimits) -> list[Field]:
+    """The fields of a whole head, names in lower case. Raises Rejected: 400, 431, 501."""
     if head.count(b"\n") - 2 > limits.fields:
         raise Rejected(431, "too_many_fields", f"The request has more than {limits.fields} header fields.")
-    return method, target, minor[0] - 0x30, _fields(head)
-
-
-def _fields(head: bytes) -> list[Field]:
     collector = _Collector()
     try:
         httptools.HttpRequestParser(collector).feed_data(head)

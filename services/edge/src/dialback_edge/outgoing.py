@@ -30,12 +30,22 @@ class Outgoing:
             self._loop.call_soon(self._end_of_tick)
 
     def flush(self) -> None:
-        """Hand on what was gathered. Nothing happens when the client is gone."""
-        if not self._pieces:
-            return
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self.drop()
-        # Under uvloop a write to a closed transport raises.
+        """Hand on what was gathered."""
+        if self._pieces:
+            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self.drop()
+            self._hand_on(data)
+
+    def send(self, data: bytes) -> None:
+        """Hand on what was gathered and these bytes behind it."""
+        if self._pieces:
+            self._pieces.append(data)
+            self.flush()
+        else:
+            self._hand_on(data)
+
+    def _hand_on(self, data: bytes) -> None:
+        """Nothing happens when the client is gone: under uvloop a write to a closed transport raises."""
         if not self._transport.is_closing():
             self.written += len(data)
             self._transport.write(data)

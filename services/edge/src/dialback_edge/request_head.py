@@ -7,11 +7,10 @@ import re
 from dataclasses import dataclass
 
 from dialback_wire.fields import content_length
-from dialback_wire.messages import Field
+from dialback_wire.messages import Field, Fields
 
 from .errors import Rejected
-from .http_parser import check_coding, parse_head
-from .settings import EdgeLimits
+from .http_parser import check_coding
 
 _AUTHORITY = re.compile(
     rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253})|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?",
@@ -51,16 +50,36 @@ class RequestHead:
     accept: bytes
     traceparent: bytes
     """As it came, if it did."""
+    relayed: tuple[Fields, bytes, bool] | None = None
+    """What `forwarded` made of the fields, for the next request of the connection, which may have the same."""
 
     @property
     def path(self) -> bytes:
         """The target without its query, which may hold secrets."""
         return self.target.partition(b"?")[0]
 
+    def again(self, method: bytes, target: bytes) -> "RequestHead":
+        """The head with the same fields behind another request line, whose target is in origin-form as this one's."""
+        return RequestHead(
+            method,
+            target,
+            self.minor,
+            self.authority,
+            self.fields,
+            self.body_length,
+            self.has_length,
+            self.keep_alive,
+            self.expects_continue,
+            self.takes_trailers,
+            self.connection,
+            self.accept,
+            self.traceparent,
+            self.relayed,
+        )
 
-def read_head(raw: bytes, limits: EdgeLimits) -> RequestHead:
-    """Parse and check one whole head. Raises Rejected."""
-    method, target, minor, fields = parse_head(raw, limits)
+
+def read_head(method: bytes, target: bytes, minor: int, fields: list[Field]) -> RequestHead:
+    """Check what a head says. Raises Rejected."""
     found: dict[bytes, bytes] = {}
     for name, value in fields:
         if name in _FRAMING:

@@ -6,15 +6,14 @@ RFC 9112, 6.3 and 7.1 (framing), 9.6 (what a close means); RFC 9110, 6.5 (traile
 import time
 from email.utils import formatdate
 from enum import Enum
-from http import HTTPStatus
 
 from dialback_wire.errors import StreamViolation
-from dialback_wire.fields import check_fields, check_response_head, end_to_end, has_body
-from dialback_wire.messages import Field, Fields, Head, Info
+from dialback_wire.fields import check_fields, end_to_end, has_body, without
+from dialback_wire.messages import Fields, Info
 
 from .request_head import RequestHead
+from .response_head import ResponseHead, field_lines, status_line
 
-_STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _NO_TRAILERS: frozenset[bytes] = frozenset()
 
 # RFC 9110, 6.5.1: not what frames or routes the message, says who asks, or steers how the answer is used.
@@ -52,18 +51,18 @@ class Framing(Enum):
 class _Clock:
     """The Date field, made once a second."""
 
-    __slots__ = ("_at", "_field")
+    __slots__ = ("_at", "_line")
 
     def __init__(self) -> None:
         self._at = -1
-        self._field: Field = (b"date", b"")
+        self._line = b""
 
-    def field(self) -> Field:
+    def line(self) -> bytes:
         now = int(time.time())
         if now != self._at:
             self._at = now
-            self._field = (b"date", formatdate(now, usegmt=True).encode())
-        return self._field
+            self._line = f"date: {formatdate(now, usegmt=True)}\r\n".encode()
+        return self._line
 
 
 _clock = _Clock()
@@ -87,18 +86,19 @@ class ResponseWriter:
         self.overrun = False
         """Whether more came than Content-Length announced."""
 
-    def begin(self, head: Head, request_id: str, close: bool) -> bytes:
+    def begin(self, head: ResponseHead, request_id: str, close: bool) -> bytes:
         """The head. Raises StreamViolation when it must not reach a client."""
-        head, length = check_response_head(head)
-        fields = self._settle_trailers(head.fields)
-        lines = list(fields)
-        if not has_body(self._method, head.status):
+        status, length = head.status, head.length
+        lines = [head.lines]
+        if head.tells_trailers:
+            lines = [status_line(status), field_lines(self._settle_trailers(head.fields))]
+        if not has_body(self._method, status):
             self.framing = Framing.NONE
-        elif head.status == 205:
+        elif status == 205:
             # RFC 9110, 15.3.6: no content. Said with a length, since 205 is not among the statuses that imply it.
             self.framing = Framing.LENGTH
             if length is None:
-                lines.append((b"content-length", b"0"))
+                lines.append(b"content-length: 0\r\n")
             elif length:
                 raise StreamViolation("a 205 answer has no content")
         elif length is not None:
@@ -106,20 +106,20 @@ class ResponseWriter:
             self.remaining = length
         elif self._minor == 1:
             self.framing = Framing.CHUNKED
-            lines.append((b"transfer-encoding", b"chunked"))
+            lines.append(b"transfer-encoding: chunked\r\n")
         else:
             self.framing = Framing.CLOSE
             self.keep_alive = False
         if close:
             self.keep_alive = False
         if not self.keep_alive:
-            lines.append((b"connection", b"close"))
+            lines.append(b"connection: close\r\n")
         elif self._minor == 0:
-            lines.append((b"connection", b"keep-alive"))
-        if b"date" not in [name for name, _ in fields]:
-            lines.append(_clock.field())
-        lines.append((b"x-dialback-id", request_id.encode()))
-        return _status_line(head.status) + _block(lines)
+            lines.append(b"connection: keep-alive\r\n")
+        if not head.dated:
+            lines.append(_clock.line())
+        lines.append(b"x-dialback-id: %b\r\n\r\n" % request_id.encode())
+        return b"".join(lines)
 
     def interim(self, info: Info) -> bytes:
         """A 1xx response. Raises StreamViolation when it must not reach a client; empty for an HTTP/1.0 client."""
@@ -128,14 +128,11 @@ class ResponseWriter:
         fields: Fields = tuple((name.lower(), value) for name, value in info.fields)
         check_fields(fields)
         kept = [field for field in end_to_end(fields) if field[0] not in (b"content-length", b"trailer")]
-        return _status_line(info.status) + _block(kept)
+        return status_line(info.status) + field_lines(kept) + b"\r\n"
 
     def data(self, data: bytes) -> bytes:
         """A piece of the body in its framing; never more than Content-Length, never anything where there is no body."""
         framing = self.framing
-        if framing is Framing.CHUNKED:
-            # An empty chunk would be the last one.
-            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         if framing is Framing.LENGTH:
             if len(data) > self.remaining:
                 self.overrun = True
@@ -143,6 +140,9 @@ class ResponseWriter:
                 data = data[: self.remaining]
             self.remaining -= len(data)
             return data
+        if framing is Framing.CHUNKED:
+            # An empty chunk would be the last one.
+            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         return data if framing is Framing.CLOSE else b""
 
     def finish(self, trailers: Fields) -> bytes | None:
@@ -158,27 +158,17 @@ class ResponseWriter:
             check_fields(fields)
         except StreamViolation:
             return b"0\r\n\r\n"
-        return b"0\r\n" + _block([field for field in fields if field[0] in self._trailers])
+        return b"0\r\n" + field_lines(field for field in fields if field[0] in self._trailers) + b"\r\n"
 
     def _settle_trailers(self, fields: Fields) -> Fields:
         """Announced trailers are kept for a client that takes them; else the announcement goes too."""
-        announced = [value for name, value in fields if name == b"trailer"]
-        if not announced:
-            return fields
         if self._takes_trailers:
+            announced = [value for name, value in fields if name == b"trailer"]
             names = frozenset(name.strip().lower() for value in announced for name in value.split(b","))
             self._trailers = frozenset(
                 name for name, _ in end_to_end(tuple((name, b"") for name in names - _NEVER_TRAILERS))
             )
-        fields = tuple(field for field in fields if field[0] != b"trailer")
+        fields = without(fields, b"trailer")
         if self._trailers:
             fields += ((b"trailer", b", ".join(sorted(self._trailers))),)
         return fields
-
-
-def _status_line(status: int) -> bytes:
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-
-
-def _block(fields: list[Field]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % field for field in fields]) + b"\r\n"
