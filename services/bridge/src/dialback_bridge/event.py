@@ -31,6 +31,7 @@ class Stamp:
     invocation: str
     url: str
     token: str = field(repr=False)
+    """Empty once it was used."""
     body: str
     """Where the request's body is: one of `payload.BODY_NONE`, `BODY_INLINE`, `BODY_STREAM`."""
 
