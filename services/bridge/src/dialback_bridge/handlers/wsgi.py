@@ -138,6 +138,7 @@ class WsgiAnswer:
         self._is_head = is_head
         self._head: tuple[int, list[Field]] | None = None
         self._sent = False
+        self._finished = False
 
     @property
     def is_enough(self) -> bool:
@@ -171,12 +172,17 @@ class WsgiAnswer:
 
     def finish(self) -> None:
         """The application gave everything."""
-        self._call(self._finish())
+        if not self._finished:
+            self._call(self._finish())
 
     async def _send(self, data: bytes, last: bool) -> None:
         status = self._send_head(len(data) if last else None)
         if self._has_body(status):
             await self._exchange.write(data)
+        if last:
+            # Here, because each call from the thread to the loop costs more than all the rest.
+            self._finished = True
+            self._exchange.finish()
 
     async def _finish(self) -> None:
         # An empty body has a length too, unless the answer to HEAD, where nobody knows what GET would have said.
