@@ -31,7 +31,6 @@ class Stamp:
     invocation: str
     url: str
     token: str = field(repr=False)
-    """Empty once it was used."""
     body: str
     """Where the request's body is: one of `payload.BODY_NONE`, `BODY_INLINE`, `BODY_STREAM`."""
 
