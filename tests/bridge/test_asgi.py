@@ -283,7 +283,7 @@ async def test_an_endless_answer_to_head_ends(bench: Platform) -> None:
 async def test_an_answer_to_head_that_never_completes_is_given_up(
     bench: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dialback_bridge.invocation.BODYLESS_TIME", 0.05)
+    monkeypatch.setattr("dialback_bridge.runs.BODYLESS_TIME", 0.05)
     seen: list[str] = []
 
     async def app(scope, receive, send):

@@ -17,6 +17,15 @@ from dialback_bridge.worker import MAX_POLLS
 
 from .fakes import BOUND, SECRET, Platform, http_event
 
+
+def get(path: str) -> bytes:
+    return b"GET %b HTTP/1.1\r\n\r\n" % path.encode()
+
+
+def post(path: str, body: bytes) -> bytes:
+    return b"POST %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(body), body)
+
+
 NEXT = b"Lambda-Runtime-Aws-Request-Id: abc\r\n"
 
 
@@ -67,20 +76,20 @@ async def raw(*answers: bytes | None, cut: int = 0) -> AsyncIterator[tuple[HttpP
 async def test_an_answer_is_understood_however_it_is_framed_and_cut(answer: bytes, cut: int) -> None:
     async with raw(answer, answer, cut=cut) as (pool, requests):
         for _ in range(2):
-            got = await asyncio.wait_for(pool.request("GET", "/x", b"Host: h\r\n"), BOUND)
+            got = await asyncio.wait_for(pool.request(get("/x")), BOUND)
             assert (got.status, got.body) == (200, b"hello")
-    assert requests == [b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"] * 2
+    assert requests == [get("/x")] * 2
 
 
 async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
     answer = b"HTTP/1.0 200 OK\r\n\r\nhello"
     async with raw(answer) as (pool, _):
-        assert (await asyncio.wait_for(pool.request("GET", "/", b""), BOUND)).body == b"hello"
+        assert (await asyncio.wait_for(pool.request(get("/")), BOUND)).body == b"hello"
 
 
 async def test_an_answer_without_content_has_none() -> None:
     async with raw(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n") as (pool, _):
-        assert (await asyncio.wait_for(pool.request("GET", "/", b""), BOUND)).body == b""
+        assert (await asyncio.wait_for(pool.request(get("/")), BOUND)).body == b""
 
 
 @pytest.mark.parametrize(
@@ -99,23 +108,23 @@ async def test_an_answer_without_content_has_none() -> None:
 async def test_what_is_not_http_or_ends_too_early_is_an_error(answer: bytes) -> None:
     async with raw(answer) as (pool, requests):
         with pytest.raises(HttpGone):
-            await asyncio.wait_for(pool.request("GET", "/", b""), BOUND)
+            await asyncio.wait_for(pool.request(get("/")), BOUND)
     assert len(requests) == 1
 
 
 async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced() -> None:
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     async with raw(ok, None, ok) as (pool, requests):
-        await pool.request("POST", "/", b"", b"one")
-        await asyncio.wait_for(pool.request("POST", "/", b"", b"two"), BOUND)
+        await pool.request(post("/", b"one"), leads=True)
+        await asyncio.wait_for(pool.request(post("/", b"two"), leads=True), BOUND)
     assert [request[-3:] for request in requests] == [b"one", b"two", b"two"]
 
 
 async def test_an_answer_that_nobody_asked_for_closes_the_connection() -> None:
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     async with raw(ok + b"HTTP/1.1 408 x\r\n\r\n", ok) as (pool, requests):
-        await pool.request("GET", "/", b"")
-        await asyncio.wait_for(pool.request("GET", "/", b""), BOUND)
+        await pool.request(get("/"))
+        await asyncio.wait_for(pool.request(get("/")), BOUND)
     assert len(requests) == 2
 
 
@@ -130,11 +139,11 @@ async def turns(count: int = 3) -> None:
 
 async def test_a_patient_request_follows_the_next_post_on_its_connection() -> None:
     async with raw(OK, OK, OK) as (pool, requests):
-        await pool.request("GET", "/first", b"")
-        patient = asyncio.ensure_future(pool.request("GET", "/patient", b"", patient=True))
+        await pool.request(get("/first"))
+        patient = asyncio.ensure_future(pool.request(get("/patient"), patient=True))
         await turns()
         assert (pool.patient, len(requests)) == (1, 1)
-        await asyncio.wait_for(pool.request("POST", "/post", b"", b"x"), BOUND)
+        await asyncio.wait_for(pool.request(post("/post", b"x"), leads=True), BOUND)
         assert (await asyncio.wait_for(patient, BOUND)).status == 200
         assert pool.patient == 0
     assert [request.split()[1] for request in requests] == [b"/first", b"/post", b"/patient"]
@@ -142,11 +151,11 @@ async def test_a_patient_request_follows_the_next_post_on_its_connection() -> No
 
 async def test_a_patient_request_can_be_hurried_and_given_up() -> None:
     async with raw(OK) as (pool, requests):
-        hurried = asyncio.ensure_future(pool.request("GET", "/hurried", b"", patient=True))
+        hurried = asyncio.ensure_future(pool.request(get("/hurried"), patient=True))
         await turns()
         pool.hurry()
         assert (await asyncio.wait_for(hurried, BOUND)).status == 200
-        given_up = asyncio.ensure_future(pool.request("GET", "/given-up", b"", patient=True))
+        given_up = asyncio.ensure_future(pool.request(get("/given-up"), patient=True))
         await turns()
         given_up.cancel()
         await asyncio.wait([given_up], timeout=BOUND)
@@ -173,15 +182,15 @@ async def test_to_give_up_a_follower_does_not_cut_off_the_answer_before_it() -> 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     pool = HttpPool(lambda: connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1]))
     try:
-        patient = asyncio.ensure_future(pool.request("GET", "/patient", b"", patient=True))
+        patient = asyncio.ensure_future(pool.request(get("/patient"), patient=True))
         await turns()
-        post = asyncio.ensure_future(pool.request("POST", "/post", b"", b"x"))
+        posted = asyncio.ensure_future(pool.request(post("/post", b"x"), leads=True))
         while pool.patient:
             await turns()
         patient.cancel()
         await asyncio.wait([patient], timeout=BOUND)
         go_on.set()
-        assert (await asyncio.wait_for(post, BOUND)).status == 200
+        assert (await asyncio.wait_for(posted, BOUND)).status == 200
         await asyncio.wait_for(closed.wait(), BOUND)
     finally:
         server.close()
@@ -190,10 +199,10 @@ async def test_to_give_up_a_follower_does_not_cut_off_the_answer_before_it() -> 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 400 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", None])
 async def test_a_follower_whose_connection_ends_before_its_turn_is_sent_again(first: bytes | None) -> None:
     async with raw(OK, first, *[OK] * (2 if first is None else 1)) as (pool, requests):
-        await pool.request("GET", "/first", b"")
-        patient = asyncio.ensure_future(pool.request("GET", "/patient", b"", patient=True))
+        await pool.request(get("/first"))
+        patient = asyncio.ensure_future(pool.request(get("/patient"), patient=True))
         await turns()
-        status = (await asyncio.wait_for(pool.request("POST", "/post", b"", b"x"), BOUND)).status
+        status = (await asyncio.wait_for(pool.request(post("/post", b"x"), leads=True), BOUND)).status
         assert status == (200 if first is None else 400)
         assert (await asyncio.wait_for(patient, BOUND)).status == 200
     assert sorted(request.split()[1] for request in requests) == sorted(
@@ -204,7 +213,7 @@ async def test_a_follower_whose_connection_ends_before_its_turn_is_sent_again(fi
 async def test_nobody_there_is_an_error() -> None:
     pool = HttpPool(lambda: connect_tcp("127.0.0.1", 1))
     with pytest.raises(HttpGone, match="cannot connect"):
-        await pool.request("GET", "/", b"")
+        await pool.request(get("/"))
 
 
 @pytest.mark.parametrize(

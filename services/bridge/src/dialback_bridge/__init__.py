@@ -8,7 +8,7 @@ says what the function is. Where to look:
 - `discovery`, `entry`: which object of the user's code answers requests
 - `runtime_client`, `http_pool`, `http_connection`: taking invocations from the runtime API
 - `callback_url`, `receiver_socket`, `stream_socket`, `web_socket`, `receivers`: dialling back, and only where allowed
-- `invocation`, `exchange`, `stream_exchange`, `buffered_exchange`: one invocation from payload to verdict
+- `invocation`, `runs`, `exchange`, `stream_exchange`, `buffered_exchange`: one invocation from payload to verdict
 - `handlers`: how each style of user code is called; `request`, `response`, `headers`: what `fetch` gets and gives
 - `context`, `background`: what user code knows of its invocation, and what it leaves to be done behind the response
 - `streams`: what user code streams with

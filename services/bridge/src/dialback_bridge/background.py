@@ -26,11 +26,14 @@ Work = Awaitable[Any] | Callable[[], Any]
 class Background:
     """The background work of one invocation. Its methods run on the loop's thread."""
 
+    __slots__ = ("_closed", "_invocation", "_limit", "_log", "_tasks")
+
     def __init__(self, invocation: str, log: LogSink, limit: float = LIMIT) -> None:
         self._invocation = invocation
         self._log = log
         self._limit = limit
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] | None = None
+        """None until there was work."""
         self._closed = False
 
     def add(self, work: Work, scope: contextvars.Context) -> None:
@@ -40,11 +43,14 @@ class Background:
                 work.close()
             raise RuntimeError("wait_until: the invocation is over")
         task = scope.run(asyncio.ensure_future, _run(work))
+        if self._tasks is None:
+            self._tasks = set()
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        if self._tasks is not None:
+            self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._emit(["work given to wait_until failed", *traceback_lines(error)])
 
@@ -73,7 +79,7 @@ class Background:
 
     def cancel(self) -> None:
         """Give up what still runs."""
-        for task in self._tasks:
+        for task in self._tasks or ():
             task.cancel()
 
     def _emit(self, lines: list[str]) -> None:

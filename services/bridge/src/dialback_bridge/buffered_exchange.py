@@ -21,6 +21,8 @@ class AnswerOverflow(ClientGone):
 class BufferedExchange(Exchange):
     """Collects a response. `value` is what the runtime API gets."""
 
+    __slots__ = ("_body", "_fields", "_status", "_written", "overflowed", "value")
+
     def __init__(self, delivery: Delivery, event: Any) -> None:
         super().__init__(delivery, event)
         self.value: bytes | None = None

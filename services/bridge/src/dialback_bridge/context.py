@@ -1,18 +1,20 @@
 """The invocation that user code runs for: its id, its deadline, whether its client is still there.
 
-A context variable carries it, so tasks inherit it and the bridge's threads get it. What it offers to wait for can be
-waited for anywhere: `await` it in asynchronous code, call it in synchronous code.
+The context variable that says whose output it is (`log_capture`) carries it, so tasks inherit it and the bridge's
+threads get it. What it offers to wait for can be waited for anywhere: `await` it in asynchronous code, call it in
+synchronous code.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dialback_wire.messages import Reason
+
+from . import log_capture
 
 if TYPE_CHECKING:
     from .background import Background
@@ -66,19 +68,29 @@ class Disconnected:
         return self.is_set()
 
 
-class CurrentInvocation:
+class CurrentInvocation(log_capture.Scope):
     """One invocation, as its own code sees it."""
 
+    # User code may keep attributes of its own on it, or it as a weak key.
+    __slots__ = ("__dict__", "__weakref__", "_exchange", "background", "loop")
+
     def __init__(self, id: str, exchange: Exchange, background: Background) -> None:
-        self.id = id
-        """The same as the response's `x-dialback-id`; on AWS Lambda its request id."""
-        deadline_ms = exchange.delivery.deadline_ms
-        self.deadline: float | None = None if deadline_ms is None else deadline_ms / 1000
-        """When the platform will end it, in Unix seconds; None: never."""
+        super().__init__(id)
+        self._exchange = exchange
+        self.background = background
         self.loop = asyncio.get_running_loop()
         """The loop on which the bridge runs."""
-        self.disconnected = Disconnected(exchange, self.loop)
-        self.background = background
+
+    @property
+    def deadline(self) -> float | None:
+        """When the platform will end it, in Unix seconds; None: never."""
+        deadline_ms = self._exchange.delivery.deadline_ms
+        return None if deadline_ms is None else deadline_ms / 1000
+
+    @property
+    def disconnected(self) -> Disconnected:
+        """To wait until nobody wants the response any more."""
+        return Disconnected(self._exchange, self.loop)
 
     @property
     def is_disconnected(self) -> bool:
@@ -87,13 +99,17 @@ class CurrentInvocation:
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, never negative; None: there is no deadline."""
-        return None if self.deadline is None else max(0.0, self.deadline - time.time())
+        deadline = self.deadline
+        return None if deadline is None else max(0.0, deadline - time.time())
 
     def __repr__(self) -> str:
         return f"CurrentInvocation(id={self.id!r}, deadline={self.deadline!r})"
 
 
-current: contextvars.ContextVar[CurrentInvocation | None] = contextvars.ContextVar("dialback_current", default=None)
+def find_invocation() -> CurrentInvocation | None:
+    """The invocation that this code runs for; None outside of any."""
+    found = log_capture.current.get()
+    return found if isinstance(found, CurrentInvocation) else None
 
 
 def current_invocation() -> CurrentInvocation:
@@ -102,7 +118,7 @@ def current_invocation() -> CurrentInvocation:
     A thread of your own has it when it was started by `asyncio.to_thread`, or runs in a copy of the context
     (`contextvars.copy_context().run`).
     """
-    found = current.get()
+    found = find_invocation()
     if found is None:
         raise NoInvocation("no invocation: this code runs outside of any request")
     return found

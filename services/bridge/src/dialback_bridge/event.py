@@ -47,19 +47,30 @@ class HttpRequest(NamedTuple):
     """The whole path, prefix included, percent-encoded."""
     path: str
     """The whole path, decoded."""
-    decoded_path: bytes
-    """The whole path, percent-decoded and no more."""
     query: bytes
     headers: list[tuple[bytes, bytes]]
     client: tuple[str, int] | None
     server: tuple[str, int]
 
+    @property
+    def decoded_path(self) -> bytes:
+        """The whole path, percent-decoded and no more."""
+        return unquote_to_bytes(self.raw_path)
+
+
+_decode = json.JSONDecoder().raw_decode
+_JSON_SPACE = " \t\n\r"
+
 
 def decode_event(body: bytes) -> Any:
     """The event in a payload's bytes. Raises EventError."""
     try:
-        # As text: json.loads would look for UTF-16 and UTF-32 first.
-        return json.loads(body.decode())
+        # Not json.loads, which looks for other encodings, and for space around the value with two patterns.
+        text = body.decode().strip(_JSON_SPACE)
+        event, end = _decode(text)
+        if end < len(text):
+            raise ValueError(f"something follows its value (char {end})")
+        return event
     except (ValueError, RecursionError) as error:
         raise EventError(f"the payload is not JSON: {error}") from None
 
@@ -114,22 +125,21 @@ def http_request(event: Any) -> HttpRequest:
         method, path = str(http["method"]), str(event.get("rawPath") or http["path"])
         headers = _fields(event)
         named = dict(headers)
-        prefix = named.get(b"x-forwarded-prefix", b"").rstrip(b"/")
+        root_path, prefix = _prefix(named.get(b"x-forwarded-prefix", b""))
         raw_path = prefix + path.encode("ascii", "replace")
-        scheme = named.get(b"x-forwarded-proto", b"http").decode("latin-1")
+        scheme = "https" if named.get(b"x-forwarded-proto") == b"https" else "http"
         source = http.get("sourceIp")
         return HttpRequest(
             method=method.upper(),
-            scheme=scheme if scheme in ("http", "https") else "http",
+            scheme=scheme,
             http_version=str(http.get("protocol", "HTTP/1.1")).partition("/")[2] or "1.1",
-            root_path=_text(prefix),
+            root_path=root_path,
             raw_path=raw_path,
             path=_text(raw_path),
-            decoded_path=unquote_to_bytes(raw_path),
             query=str(event.get("rawQueryString") or "").encode("latin-1", "replace"),
             headers=headers,
             client=(str(source), 0) if source else None,
-            server=_server(named.get(b"host", b"localhost").decode("latin-1"), scheme),
+            server=_server(named.get(b"host", b"localhost"), scheme),
         )
     except (KeyError, TypeError, AttributeError):
         raise EventError("the event is not an HTTP request (Function URL, payload format 2.0)") from None
@@ -166,8 +176,17 @@ def _bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def _server(authority: str, scheme: str) -> tuple[str, int]:
-    host, colon, port = authority.rpartition(":")
+@functools.lru_cache(maxsize=64)
+def _server(authority: bytes, scheme: str) -> tuple[str, int]:
+    # Remembered, as `_prefix` is: a function is reached under few names, and streams that stand for long share them.
+    host, colon, port = authority.decode("latin-1").rpartition(":")
     if colon and port.isdecimal():
         return host.strip("[]"), int(port)
-    return authority.strip("[]"), 443 if scheme == "https" else 80
+    return authority.decode("latin-1").strip("[]"), 443 if scheme == "https" else 80
+
+
+@functools.lru_cache(maxsize=64)
+def _prefix(forwarded: bytes) -> tuple[str, bytes]:
+    """The prefix under which the function was reached, decoded, and as it stands in a path."""
+    prefix = forwarded.rstrip(b"/")
+    return _text(prefix), prefix

@@ -36,6 +36,8 @@ class AnswerError(Exception):
 class Exchange(ABC):
     """What a handler reads from and answers to. All methods run on the loop's thread."""
 
+    __slots__ = ("_gone_waiters", "_on_gone", "complete", "cut", "delivery", "event", "gone", "refused", "started")
+
     def __init__(self, delivery: Delivery, event: Any) -> None:
         self.delivery = delivery
         self.event = event
@@ -51,7 +53,7 @@ class Exchange(ABC):
         self.refused: AnswerError | None = None
         """What `head` raised, when it was given a head that cannot travel."""
         self._gone_waiters = Waiters()
-        self._on_gone: list[Callable[[], object]] = []
+        self._on_gone: tuple[Callable[[], object], ...] = ()
 
     # --- the request --------------------------------------------------------------------------------------------------
 
@@ -126,13 +128,13 @@ class Exchange(ABC):
 
     def when_gone(self, callback: Callable[[], object]) -> None:
         """Have `callback` called as soon as nobody wants the rest."""
-        self._on_gone.append(callback)
+        self._on_gone += (callback,)
         if self.gone is not None:
             callback()
 
     def forget_callbacks(self) -> None:
         """The handler has ended. What `when_gone` was given refers to this exchange: a ring, until it is let go."""
-        self._on_gone.clear()
+        self._on_gone = ()
 
     def expire(self) -> None:  # noqa: B027 - most exchanges have nothing to do
         """The time that a handler has to notice is over: what it still writes raises ClientGone in any case."""

@@ -26,7 +26,9 @@ class Headers(MutableMapping[str, str]):
     @classmethod
     def of(cls, fields: Iterable[Field]) -> Headers:
         """From the fields of a request or a head."""
-        return cls([(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields])
+        headers = cls()
+        headers._pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in fields]
+        return headers
 
     def __getitem__(self, name: str) -> str:
         values = self.getlist(name)
@@ -45,7 +47,7 @@ class Headers(MutableMapping[str, str]):
         self._pairs = [pair for pair in self._pairs if pair[0] != name.lower()]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and any(key == name.lower() for key, _ in self._pairs)
+        return isinstance(name, str) and bool(self.getlist(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(name for name, _ in self._pairs))
@@ -62,7 +64,8 @@ class Headers(MutableMapping[str, str]):
 
     def getlist(self, name: str) -> list[str]:
         """All values of a name, in order."""
-        return [value for key, value in self._pairs if key == name.lower()]
+        wanted = name.lower()
+        return [value for key, value in self._pairs if key == wanted]
 
     def pairs(self) -> list[tuple[str, str]]:
         """Every field, in order."""

@@ -10,7 +10,7 @@ import functools
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 READ_BUFFER = 64 * 1024
 """Bytes that are read at once. One buffer serves all connections: what is in it is taken before the loop goes on."""
@@ -39,6 +39,18 @@ class HttpResponse:
     body: bytes
 
 
+class _Head(NamedTuple):
+    """What the head of an answer says."""
+
+    status: int
+    headers: dict[str, str]
+    length: int | None
+    """Bytes of the body; None for one in chunks, and for one that ends with the connection."""
+    chunked: bool
+    closes: bool
+    """Whether the connection closes behind this answer."""
+
+
 Answer = asyncio.Future[HttpResponse]
 
 
@@ -56,7 +68,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._answers: deque[Answer] = deque()
-        self._head: tuple[int, dict[str, str]] | None = None
+        self._head: _Head | None = None
+        """That of an answer whose body is not complete yet."""
 
     def send(self, requests: bytes, *answers: Answer) -> None:
         """Send whole requests, one for each of `answers`; these get what comes back, or HttpGone."""
@@ -97,8 +110,9 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         self._buffer += _read_buffer[:nbytes]
         try:
-            while self._answers and (answer := self._parse(at_end=False)) is not None:
-                self._deliver(answer)
+            # What is asked for next need not have come yet.
+            while self._buffer and self._answers and self._parse(at_end=False):
+                pass
         except ValueError as error:
             self._fail(f"the answer is not HTTP/1.1: {error}")
             self.close()
@@ -106,11 +120,10 @@ class HttpConnection(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         self.reusable = False
         try:
-            answer = self._parse(at_end=True)
+            if self._answers:
+                self._parse(at_end=True)
         except ValueError:
-            answer = None
-        if answer is not None and self._answers:
-            self._deliver(answer)
+            pass
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.reusable = False
@@ -118,12 +131,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     # --- parsing ------------------------------------------------------------------------------------------------------
 
-    def _deliver(self, response: HttpResponse) -> None:
+    def _deliver(self, head: _Head, body: bytes) -> None:
         self._head = None
         answer = self._answers.popleft()
         if not answer.done():
-            answer.set_result(response)
-        if response.headers.get("connection", "").lower() == "close" or (self._buffer and not self._answers):
+            answer.set_result(HttpResponse(head.status, head.headers, body))
+        if head.closes or (self._buffer and not self._answers):
             # RFC 9112, 9.6: whatever was sent behind the request whose answer says `close` was not looked at.
             self.reusable = False
             self._buffer.clear()
@@ -141,42 +154,44 @@ class HttpConnection(asyncio.BufferedProtocol):
             _fail((answers.popleft(),), HttpGone(message, answered=bool(self._buffer or self._head)))
             _fail(answers, HttpGone(message))
 
-    def _parse(self, at_end: bool) -> HttpResponse | None:
-        """The answer, when all of it is in the buffer. Raises ValueError for what cannot be one."""
-        while self._head is None:
-            end = self._buffer.find(b"\r\n\r\n")
+    def _parse(self, at_end: bool) -> bool:
+        """Deliver the answer, when all of it is in the buffer. Raises ValueError for what cannot be one."""
+        buffer, head = self._buffer, self._head
+        while head is None:
+            end = buffer.find(b"\r\n\r\n")
             if end < 0:
-                if len(self._buffer) > MAX_HEAD:
+                if len(buffer) > MAX_HEAD:
                     raise ValueError("the head is too large")
-                return None
-            head = _parse_head(bytes(self._buffer[:end]))
-            del self._buffer[: end + 4]
+                return False
+            head = _parse_head(bytes(buffer[:end]))
+            del buffer[: end + 4]
             # RFC 9110, 15.2: interim answers may precede the final one.
-            self._head = head if head[0] >= 200 else None
-        status, headers = self._head
-        body = self._parse_body(status, headers, at_end)
-        return None if body is None else HttpResponse(status, headers, body)
-
-    def _parse_body(self, status: int, headers: dict[str, str], at_end: bool) -> bytes | None:
-        if len(self._buffer) > MAX_BODY:
+            if head.status < 200:
+                head = None
+        self._head = head
+        if len(buffer) > MAX_BODY:
             raise ValueError("the body is too large")
-        if "chunked" in headers.get("transfer-encoding", "").lower():
-            return self._parse_chunks()
-        length = headers.get("content-length")
+        length = head.length
         if length is None:
-            if status in (204, 304):
-                return b""
-            # RFC 9112, 6.3: without a length, the body ends with the connection.
-            self.reusable = False
-            return self._take(len(self._buffer)) if at_end else None
-        if not (length.isascii() and length.isdigit()):
-            raise ValueError("Content-Length is no number")
-        return self._take(int(length)) if len(self._buffer) >= int(length) else None
+            body = self._parse_chunks() if head.chunked else self._parse_rest(at_end)
+            if body is None:
+                return False
+        elif len(buffer) >= length:
+            body = bytes(buffer[:length])
+            del buffer[:length]
+        else:
+            return False
+        self._deliver(head, body)
+        return True
 
-    def _take(self, count: int) -> bytes:
-        taken = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        return taken
+    def _parse_rest(self, at_end: bool) -> bytes | None:
+        # RFC 9112, 6.3: without a length, the body ends with the connection.
+        self.reusable = False
+        if not at_end:
+            return None
+        body = bytes(self._buffer)
+        self._buffer.clear()
+        return body
 
     def _parse_chunks(self) -> bytes | None:
         parts: list[bytes] = []
@@ -208,16 +223,22 @@ def _fail(answers: Iterable[Answer], error: HttpGone) -> None:
 
 
 @functools.lru_cache(maxsize=16)
-def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:
+def _parse_head(head: bytes) -> _Head:
     # Remembered, because all answers to our answers are the same. Nobody changes what is returned.
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
         raise ValueError("no status line")
+    status = int(rest[:3])
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon:
             raise ValueError("a header line without a colon")
         headers[name.strip().lower()] = value.strip()
-    return int(rest[:3]), headers
+    chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+    length = None if chunked else headers.get("content-length", "0" if status in (204, 304) else None)
+    if length is not None and not (length.isascii() and length.isdigit()):
+        raise ValueError("Content-Length is no number")
+    closes = headers.get("connection", "").lower() == "close"
+    return _Head(status, headers, None if length is None else int(length), chunked, closes)

@@ -13,14 +13,14 @@ BUSY_SECONDS = 30.0
 BUSY_PAUSE = 0.005
 
 
-class _Call:
-    """A request, who answers it, and where it was sent."""
+class _Follower:
+    """A request that waits for one that it can follow, who gets its answer, and where it was sent."""
 
     __slots__ = ("answer", "connection", "request")
 
-    def __init__(self, request: bytes) -> None:
+    def __init__(self, request: bytes, answer: Answer) -> None:
         self.request = request
-        self.answer: Answer = asyncio.get_running_loop().create_future()
+        self.answer = answer
         self.connection: HttpConnection | None = None
 
 
@@ -30,29 +30,23 @@ class HttpPool:
     def __init__(self, connect: Callable[[], Awaitable[HttpConnection]]) -> None:
         self._connect = connect
         self._idle: list[HttpConnection] = []
-        self._patient: deque[_Call] = deque()
+        self._patient: deque[_Follower] = deque()
 
     @property
     def patient(self) -> int:
         """How many patient requests have not been sent yet."""
         return len(self._patient)
 
-    async def request(
-        self, method: str, path: str, headers: bytes, body: bytes = b"", *, patient: bool = False
-    ) -> HttpResponse:
-        """Send a request and wait, without a limit, for its answer. `headers` are whole lines. Raises HttpGone.
+    async def request(self, request: bytes, *, leads: bool = False, patient: bool = False) -> HttpResponse:
+        """Send a whole request and wait, without a limit, for its answer. Raises HttpGone.
 
         A kept connection that ends before a byte of the answer came was closed by the other side while it was idle; the
-        request is then sent again, on a new connection. A `patient` request waits until a POST is sent and follows it
-        on its connection, in the same write; or until `hurry`.
+        request is then sent again, on a new connection. A `patient` request waits until one that `leads` is sent and
+        follows it on its connection, in the same write; or until `hurry`.
         """
-        length = b"" if method == "GET" else b"Content-Length: %d\r\n" % len(body)
-        request = b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (method.encode(), path.encode(), headers, length, body)
         if patient:
-            call = _Call(request)
-            self._patient.append(call)
             try:
-                return await self._answer(call)
+                return await self._follow(request)
             except HttpGone as gone:
                 if gone.answered:
                     raise
@@ -61,7 +55,7 @@ class HttpPool:
             if not connection.reusable:
                 continue
             try:
-                return await self._send(connection, request, leads=method == "POST")
+                return await self._send(connection, request, leads)
             except HttpGone as gone:
                 if gone.answered:
                     raise
@@ -70,7 +64,7 @@ class HttpPool:
         except OSError as error:
             raise HttpGone(f"cannot connect: {error}") from error
         connection.on_idle = self._idle.append
-        return await self._send(connection, request, leads=method == "POST")
+        return await self._send(connection, request, leads)
 
     def hurry(self) -> None:
         """Let the patient requests wait no longer."""
@@ -82,25 +76,30 @@ class HttpPool:
         while self._idle:
             self._idle.pop().close()
 
-    async def _send(self, connection: HttpConnection, request: bytes, *, leads: bool) -> HttpResponse:
-        call = _Call(request)
-        call.connection = connection
+    async def _send(self, connection: HttpConnection, request: bytes, leads: bool) -> HttpResponse:
+        answer: Answer = asyncio.get_running_loop().create_future()
         if leads and self._patient:
             follower = self._patient.popleft()
             follower.connection = connection
-            connection.send(request + follower.request, call.answer, follower.answer)
+            connection.send(request + follower.request, answer, follower.answer)
         else:
-            connection.send(request, call.answer)
-        return await self._answer(call)
-
-    async def _answer(self, call: _Call) -> HttpResponse:
+            connection.send(request, answer)
         try:
-            return await call.answer
+            return await answer
         except asyncio.CancelledError:
-            if call.connection is not None:
-                call.connection.give_up(call.answer)
-            elif call in self._patient:
-                self._patient.remove(call)
+            connection.give_up(answer)
+            raise
+
+    async def _follow(self, request: bytes) -> HttpResponse:
+        follower = _Follower(request, asyncio.get_running_loop().create_future())
+        self._patient.append(follower)
+        try:
+            return await follower.answer
+        except asyncio.CancelledError:
+            if follower.connection is not None:
+                follower.connection.give_up(follower.answer)
+            elif follower in self._patient:
+                self._patient.remove(follower)
             raise
 
 

@@ -8,8 +8,6 @@ invocation ends in exactly one answer to the runtime API, and the worker goes on
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -24,17 +22,20 @@ from .exchange import AnswerError, ClientGone, Exchange
 from .failures import cause, describe, follows_from_leaving, let_go
 from .handlers.base import Handler, HandlerFailed
 from .receivers import CallbackRefused, CallbackUnreachable
+from .runs import Runs
 from .runtime_client import AnswerTooLarge, Delivery, Failure
 from .stream_exchange import StreamExchange
 from .user_frames import traceback_lines
 
-BODYLESS_TIME = 10.0
-"""Seconds that a handler has to complete an answer whose body nobody reads (HEAD, 204, 304). Longer than
-`cancel_grace`, because its client is content and its work is wanted."""
-
 TOO_LARGE = Failure(
     "Function.ResponseSizeTooLarge", "the response is larger than 6 MB; it can be streamed in callback mode"
 )
+
+_ANSWERS = {
+    verdict: f'{{"{payload.KEY}": {{"verdict": "{verdict.name.lower()}", "count": %d}}}}'.encode()
+    for verdict in Verdict
+}
+"""What the runtime API is told of a response that was streamed; `%d` is for the bytes of its body."""
 
 
 S = TypeVar("S")
@@ -75,8 +76,7 @@ class Invocations:
         self._receivers = receivers
         self._handler = handler
         self._log = log
-        self._cancel_grace = cancel_grace
-        self._running: dict[Exchange, Callable[[Reason | str], None]] = {}
+        self._runs = Runs(cancel_grace)
         self._background: set[Background] = set()
         self._shutting_down = False
         self._given_up = False
@@ -90,25 +90,32 @@ class Invocations:
         try:
             event = decode_event(delivery.event)
             stamp = take_stamp(event)
+            if stamp is None:
+                collecting = BufferedExchange(delivery, event)
+                invocation = self._invocation(delivery.id, collecting)
+                serving = self._buffered(invocation, collecting, runtime)
+            else:
+                streaming = StreamExchange(delivery, event, stamp)
+                invocation = self._invocation(stamp.invocation, streaming)
+                serving = self._callback(invocation, streaming, stamp, runtime)
         except EventError as error:
             await runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
             return
+        # A stream may go on for days: what it does not need is let go.
+        del event, stamp
         delivery.event = b""
-        scope = log_capture.Scope(delivery.id if stamp is None else stamp.invocation)
-        log_capture.current.set(scope)
         try:
-            if stamp is None:
-                await self._buffered(delivery, event, runtime)
-            else:
-                await self._callback(delivery, event, stamp, runtime)
+            await serving
         finally:
-            self._log.close(scope)
+            self._log.close(invocation)
+
+    def _invocation(self, id: str, exchange: Exchange) -> context.CurrentInvocation:
+        return context.CurrentInvocation(id, exchange, Background(id, self._log))
 
     def shut_down(self) -> None:
         """Tell every handler that nobody wants its response any more."""
         self._shutting_down = True
-        for stop in list(self._running.values()):
-            stop(Reason.SHUTDOWN)
+        self._runs.stop(Reason.SHUTDOWN)
         for background in self._background:
             background.cancel()
 
@@ -118,31 +125,33 @@ class Invocations:
 
     # --- callback mode ------------------------------------------------------------------------------------------------
 
-    async def _callback(self, delivery: Delivery, event: Any, stamp: Stamp, runtime: Runtime) -> None:
+    async def _callback(
+        self, invocation: context.CurrentInvocation, exchange: StreamExchange, stamp: Stamp, runtime: Runtime
+    ) -> None:
+        request_id = exchange.delivery.id
         try:
-            exchange = StreamExchange(delivery, event, stamp)
             socket = await self._receivers.open(stamp, exchange)
-        except EventError as error:
-            await runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
-            return
         except CallbackRefused as error:
-            await runtime.fail(delivery.id, Failure(payload.REFUSED, str(error)))
+            await runtime.fail(request_id, Failure(payload.REFUSED, str(error)))
             return
         except CallbackUnreachable as error:
-            await runtime.fail(delivery.id, Failure(payload.UNREACHABLE, str(error)))
+            await runtime.fail(request_id, Failure(payload.UNREACHABLE, str(error)))
             return
         del stamp  # from here on the token is nowhere that user code's tracebacks could show it
         try:
-            raised, background = await self._run(exchange)
+            raised: BaseException | None
+            if exchange.gone is None:
+                raised = await self._run(invocation, exchange)
+            else:
+                raised = ClientGone("the client has gone before the handler was called")
             verdict = self._end_stream(exchange, raised)
             if not (runtime.in_order and exchange.over):
                 await exchange.closed()
         finally:
             exchange.when_closed(partial(self._receivers.release, socket))
-        if background.is_open():
-            await self._finish_background(delivery, background)
-        answer = f'{{"{payload.KEY}": {{"verdict": "{verdict.name.lower()}", "count": {exchange.count}}}}}'
-        await runtime.respond(delivery.id, answer.encode())
+        if invocation.background.is_open():
+            await self._finish_background(invocation)
+        await runtime.respond(request_id, _ANSWERS[verdict] % exchange.count)
 
     def _end_stream(self, exchange: StreamExchange, error: BaseException | None) -> Verdict:
         """Send END, unless the handler's complete response has sent it. `error` is what the handler raised."""
@@ -151,7 +160,9 @@ class Invocations:
             # A response that was complete before its client left may still not have left this process.
             verdict = exchange.gone_verdict
             status, code = 504 if verdict is Verdict.TIMEOUT else 0, _word(gone)
-        elif exchange.complete or (gone is not None and isinstance(error, (ClientGone, asyncio.CancelledError))):
+        elif exchange.complete:
+            return Verdict.OK
+        elif gone is not None and isinstance(error, (ClientGone, asyncio.CancelledError)):
             verdict = Verdict.OK
         elif isinstance(error, AnswerError):
             verdict, status, code, detail = Verdict.ERROR, error.status, error.code, error.detail
@@ -165,15 +176,13 @@ class Invocations:
 
     # --- buffered mode ------------------------------------------------------------------------------------------------
 
-    async def _buffered(self, delivery: Delivery, event: Any, runtime: Runtime) -> None:
-        try:
-            exchange = BufferedExchange(delivery, event)
-        except EventError as error:
-            await runtime.fail(delivery.id, Failure("Dialback.BadPayload", str(error)))
-            return
-        raised, background = await self._run(exchange)
-        if background.is_open():
-            await self._finish_background(delivery, background)
+    async def _buffered(
+        self, invocation: context.CurrentInvocation, exchange: BufferedExchange, runtime: Runtime
+    ) -> None:
+        request_id = exchange.delivery.id
+        raised = await self._run(invocation, exchange)
+        if invocation.background.is_open():
+            await self._finish_background(invocation)
         if exchange.overflowed:
             failure = TOO_LARGE
         elif exchange.gone == "deadline":
@@ -186,98 +195,61 @@ class Invocations:
             failure = Failure("Dialback.NoResponse", "the handler gave no response")
         else:
             try:
-                await runtime.respond(delivery.id, exchange.value)
+                await runtime.respond(request_id, exchange.value)
             except AnswerTooLarge:
-                await runtime.fail(delivery.id, TOO_LARGE)
+                await runtime.fail(request_id, TOO_LARGE)
             return
-        await runtime.fail(delivery.id, failure)
+        await runtime.fail(request_id, failure)
 
     # --- the handler --------------------------------------------------------------------------------------------------
 
-    async def _run(self, exchange: Exchange) -> tuple[BaseException | None, Background]:
-        """Run the handler to its end; returns what it raised, and the work that it left behind.
+    async def _run(self, invocation: context.CurrentInvocation, exchange: Exchange) -> BaseException | None:
+        """Run the handler to its end; returns what it raised.
 
         When nobody wants the rest and it does not notice, it is cancelled. What it does after a complete response is
         its own, until the deadline.
         """
-        background = Background(log_capture.current.get().id, self._log)
-        if exchange.gone is not None:
-            return ClientGone("the client has gone before the handler was called"), background
-        context.current.set(context.CurrentInvocation(log_capture.current.get().id, exchange, background))
-        loop = asyncio.get_running_loop()
-        # The handler runs in the task of its invocation: another one would cost more than most handlers do.
-        task = asyncio.current_task()
-        assert task is not None
-        timers: list[asyncio.TimerHandle] = []
-
-        def cancel_incomplete() -> None:
-            if not exchange.complete:
-                task.cancel()
-
-        def on_gone() -> None:
-            patience = BODYLESS_TIME if exchange.gone is Reason.NO_BODY else self._cancel_grace
-            timers.append(loop.call_later(self._cancel_grace, exchange.expire))
-            timers.append(loop.call_later(patience, cancel_incomplete))
-
-        def stop(why: Reason | str) -> None:
-            exchange.leave(why)
-            timers.append(loop.call_later(self._cancel_grace, task.cancel))
-
-        exchange.when_gone(on_gone)
-        if exchange.delivery.deadline_ms is not None:
-            left = exchange.delivery.deadline_ms / 1000 - time.time()
-            timers.append(loop.call_later(max(0.0, left), stop, "deadline"))
-        self._running[exchange] = stop
-        try:
-            return await self._call(exchange), background
-        except asyncio.CancelledError as error:
-            if self._given_up:
-                background.cancel()
-                raise
-            return error, background
-        finally:
-            del self._running[exchange]
-            exchange.forget_callbacks()
-            for timer in timers:
-                timer.cancel()
-
-    async def _finish_background(self, delivery: Delivery, background: Background) -> None:
-        if self._shutting_down:
-            background.cancel()
-        self._background.add(background)
-        try:
-            deadline = delivery.deadline_ms
-            await background.finish(None if deadline is None else max(0.0, deadline / 1000 - time.time()))
-        finally:
-            self._background.discard(background)
-
-    async def _call(self, exchange: Exchange) -> BaseException | None:
+        log_capture.current.set(invocation)
+        run = self._runs.begin(exchange)
         try:
             await self._handler.run(exchange)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if exchange.gone is None:
                 # Not ours: the user's code cancelled itself.
                 return HandlerFailed("the handler was cancelled by its own code")
-            raise
+            if self._given_up:
+                invocation.background.cancel()
+                raise
+            return error
         except ClientGone as error:
             let_go(error)
             return error
         except BaseException as error:  # SystemExit too: one invocation must not take the others with it
-            refusal = _refusal(exchange, error)
-            if refusal is not None:
-                if refusal is exchange.refused:
-                    self._log.emit(log_capture.current.get().id, "log", "ERROR", [refusal.detail])
-                let_go(error)
-                return refusal
-            if exchange.cut is None and not follows_from_leaving(error):
-                self._log_failure(error)
-            let_go(error)
-            return error
+            return self._raised(invocation, exchange, error)
+        finally:
+            self._runs.end(run)
         return None
 
-    def _log_failure(self, error: BaseException) -> None:
-        scope = log_capture.current.get()
-        self._log.emit(scope.id, "log", "ERROR", traceback_lines(error))
+    def _raised(self, invocation: context.CurrentInvocation, exchange: Exchange, error: BaseException) -> BaseException:
+        """What is to be told of what the handler raised; logged, if it is the handler's fault."""
+        refusal = _refusal(exchange, error)
+        if refusal is not None:
+            if refusal is exchange.refused:
+                self._log.emit(invocation.id, "log", "ERROR", [refusal.detail])
+        elif exchange.cut is None and not follows_from_leaving(error):
+            self._log.emit(invocation.id, "log", "ERROR", traceback_lines(error))
+        let_go(error)
+        return refusal or error
+
+    async def _finish_background(self, invocation: context.CurrentInvocation) -> None:
+        background = invocation.background
+        if self._shutting_down:
+            background.cancel()
+        self._background.add(background)
+        try:
+            await background.finish(invocation.remaining())
+        finally:
+            self._background.discard(background)
 
 
 def _refusal(exchange: Exchange, error: BaseException) -> AnswerError | None:

@@ -28,14 +28,18 @@ DEFAULT_LEVEL = "INFO"
 
 
 class Scope:
-    """The lines that one invocation has begun. `id` is empty outside any invocation."""
+    """Whose output it is: an invocation (`context.CurrentInvocation`) and the lines that it has begun.
+
+    `id` is empty outside any invocation.
+    """
 
     __slots__ = ("id", "partial")
 
     def __init__(self, invocation: str) -> None:
         self.id = invocation
-        self.partial: dict[tuple[str, int], str] = {}
-        """By stream and thread, so that threads of one invocation do not cut into each other's lines."""
+        self.partial: dict[tuple[str, int], str] | None = None
+        """By stream and thread, so that threads of one invocation do not cut into each other's lines; None until
+        something was printed."""
 
 
 _outside = Scope("")
@@ -78,6 +82,8 @@ class LogSink:
         scope = current.get()
         key = (stream, threading.get_ident())
         with self._lock:
+            if scope.partial is None:
+                scope.partial = {}
             whole = scope.partial.pop(key, "") + text
             *finished, rest = whole.split("\n")
             lines = [part for line in finished for part in _parts(line)]

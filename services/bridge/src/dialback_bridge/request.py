@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
@@ -45,22 +46,30 @@ class Request:
 
     def __init__(self, http: HttpRequest, exchange: Exchange) -> None:
         self.method = http.method
-        self.headers = Headers.of(http.headers)
         self.root_path = http.root_path
         """The prefix below which the function was reached, as `/@hello`; empty when there is none."""
         self.path = http.path[len(http.root_path) :] or "/"
         """The path behind that prefix, decoded."""
-        query = http.query.decode("latin-1")
-        authority = self.headers.get("host") or "localhost"
-        path = http.raw_path.decode("latin-1")
-        self.url = f"{http.scheme}://{authority}{path}{'?' if query else ''}{query}"
-        """The whole URL as the client asked for it, prefix included, percent-encoded."""
-        self.query_string = query
+        self.query_string = http.query.decode("latin-1")
         self.client = http.client[0] if http.client else None
         """The client's address."""
+        self._http = http
         self._exchange = exchange
         self._call = LoopCaller()
         self._body: bytes | None = None
+
+    @functools.cached_property
+    def headers(self) -> Headers:
+        """The header fields."""
+        return Headers.of(self._http.headers)
+
+    @functools.cached_property
+    def url(self) -> str:
+        """The whole URL as the client asked for it, prefix included, percent-encoded."""
+        http = self._http
+        authority = self.headers.get("host") or "localhost"
+        query = http.query.decode("latin-1")
+        return f"{http.scheme}://{authority}{http.raw_path.decode('latin-1')}{'?' if query else ''}{query}"
 
     @property
     def query(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from .http_connection import HttpGone, HttpResponse
 from .http_pool import HttpPool, connect_tcp, connect_unix
 from .user_frames import below_bridge
 
-_BASE = "/2018-06-01/runtime"
+_BASE = b"/2018-06-01/runtime"
 _SAFE_ID = re.compile(r"[0-9A-Za-z_.~-]{1,128}")
 
 
@@ -72,8 +72,9 @@ class RuntimeClient:
         lines = [f"Host: {host}"]
         if secret is not None:
             lines.append(f"Authorization: Bearer {secret}")
-        self._headers = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
-        self._json = self._headers + b"Content-Type: application/json\r\n"
+        headers = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+        self._next = b"GET %b/invocation/next HTTP/1.1\r\n%b\r\n" % (_BASE, headers)
+        self._headers = headers + b"Content-Type: application/json\r\n"
 
     @property
     def in_order(self) -> bool:
@@ -94,7 +95,10 @@ class RuntimeClient:
 
         A `patient` call leaves together with the next answer to an invocation, which saves a write and a read.
         """
-        answer = await self._call("GET", f"{_BASE}/invocation/next", self._headers, patient=patient)
+        try:
+            answer = await self._pool.request(self._next, patient=patient)
+        except HttpGone as gone:
+            raise _gone(gone) from gone
         if answer.status == 410:
             return None
         if answer.status != 200:
@@ -118,34 +122,44 @@ class RuntimeClient:
 
         An invocation that the platform has given up meanwhile (400, 403, 404, 410) needs no answer.
         """
-        answer = await self._call("POST", f"{_BASE}/invocation/{request_id}/response", self._json, body)
+        answer = await self._post(b"invocation/%b/response" % request_id.encode(), body)
         if answer.status == 413:
             raise AnswerTooLarge
 
     async def fail(self, request_id: str, failure: Failure) -> None:
         """Report that an invocation failed."""
-        await self._report(f"{_BASE}/invocation/{request_id}/error", failure)
+        await self._report(b"invocation/%b/error" % request_id.encode(), failure)
 
     async def fail_init(self, failure: Failure) -> None:
         """Report that this worker cannot start."""
-        await self._report(f"{_BASE}/init/error", failure)
+        await self._report(b"init/error", failure)
 
     def close(self) -> None:
         """Let go of idle connections."""
         self._pool.close()
 
-    async def _report(self, path: str, failure: Failure) -> None:
+    async def _report(self, call: bytes, failure: Failure) -> None:
         kind = re.sub(r"[^0-9A-Za-z_.]", "?", failure.type)
         header = f"Lambda-Runtime-Function-Error-Type: {kind}\r\n".encode()
-        await self._call("POST", path, self._json + header, failure.to_json())
+        await self._post(call, failure.to_json(), header)
 
-    async def _call(
-        self, method: str, path: str, headers: bytes, body: bytes = b"", *, patient: bool = False
-    ) -> HttpResponse:
+    async def _post(self, call: bytes, body: bytes, header: bytes = b"") -> HttpResponse:
+        request = b"POST %b/%b HTTP/1.1\r\n%b%bContent-Length: %d\r\n\r\n%b" % (
+            _BASE,
+            call,
+            self._headers,
+            header,
+            len(body),
+            body,
+        )
         try:
-            return await self._pool.request(method, path, headers, body, patient=patient)
+            return await self._pool.request(request, leads=True)
         except HttpGone as gone:
-            raise PlatformGone(f"the runtime API is gone: {gone}") from gone
+            raise _gone(gone) from gone
+
+
+def _gone(gone: HttpGone) -> PlatformGone:
+    return PlatformGone(f"the runtime API is gone: {gone}")
 
 
 def connect(secret: str | None, socket: str | None, address: tuple[str, int] | None) -> RuntimeClient:

@@ -41,6 +41,21 @@ class StreamRefused(Exception):
 class StreamExchange(Exchange, BaseSink):
     """Both what the handler uses and the sink of its stream."""
 
+    __slots__ = (
+        "_closed",
+        "_drops",
+        "_ended",
+        "_head",
+        "_invited",
+        "_on_closed",
+        "_opened",
+        "_parts",
+        "_readers",
+        "_stream",
+        "_streams_body",
+        "_writers",
+    )
+
     def __init__(self, delivery: Delivery, event: Any, stamp: Stamp) -> None:
         super().__init__(delivery, event)
         self._streams_body = stamp.body == BODY_STREAM

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,10 @@ class Worker:
     def __init__(self, runtime: RuntimeClient, invocations: Invocations, concurrency: int) -> None:
         self._runtime = runtime
         self._invocations = invocations
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = concurrency
+        """How many more invocations the runtime API may hand out."""
+        self._freed: deque[asyncio.Future[None]] = deque()
+        """Polls that wait for a slot."""
         self._polls = min(concurrency, MAX_POLLS)
         self._polling = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,11 +90,14 @@ class Worker:
 
     async def _poll(self) -> None:
         while True:
-            if self._slots.locked():
+            # A slot is taken before the poll, so what comes can start at once, and polls never exceed free slots.
+            while not self._slots:
                 # The patient calls hold the last slots.
                 self._runtime.hurry()
-            # A slot is taken before the poll, so what comes can start at once, and polls never exceed free slots.
-            await self._slots.acquire()
+                freed = asyncio.get_running_loop().create_future()
+                self._freed.append(freed)
+                await freed
+            self._slots -= 1
             if self._retiring:
                 break
             patient = self._polling - self._runtime.patient >= MIN_POLLS
@@ -107,25 +114,35 @@ class Worker:
                 self._runtime.hurry()
                 asyncio.get_running_loop().call_later(LAST_POLL_TIME, self._cancel_polls)
                 break
-            self._begin(self._invocations.serve(delivery)).add_done_callback(self._free_slot)
+            self._begin(self._invocations.serve(delivery), self._polled_served)
         # Others may wait for a slot only to learn that there is nothing more to take.
-        self._slots.release()
+        self._free_slot()
 
     def take(self, socket: ReceiverSocket, invoke: Invoke) -> None:
         """An invocation came over a socket. The platform has counted its slot."""
         if self._retiring:
             socket.mux.decline(invoke.invocation)
         else:
-            self._begin(self._invocations.serve(delivery_of(invoke), TunnelRuntime(socket, self._runtime)))
+            self._begin(
+                self._invocations.serve(delivery_of(invoke), TunnelRuntime(socket, self._runtime)), self._served
+            )
 
-    def _begin(self, serving: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(self, serving: Coroutine[Any, Any, None], served: Callable[[asyncio.Task[None]], None]) -> None:
         task = asyncio.get_running_loop().create_task(serving)
         self._tasks.add(task)
-        task.add_done_callback(self._served)
-        return task
+        task.add_done_callback(served)
 
-    def _free_slot(self, _: asyncio.Task[None]) -> None:
-        self._slots.release()
+    def _polled_served(self, task: asyncio.Task[None]) -> None:
+        self._free_slot()
+        self._served(task)
+
+    def _free_slot(self) -> None:
+        self._slots += 1
+        while self._freed:
+            waiting = self._freed.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                break
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

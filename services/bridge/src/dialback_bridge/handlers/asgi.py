@@ -53,7 +53,7 @@ def make_scope(event: Any, state: dict[str, Any]) -> Scope:
         raise HandlerFailed(str(error)) from None
     return {
         "type": "http",
-        "asgi": dict(ASGI_VERSIONS),
+        "asgi": ASGI_VERSIONS.copy(),
         "http_version": request.http_version,
         "method": request.method,
         "scheme": request.scheme,
@@ -71,6 +71,8 @@ def make_scope(event: Any, state: dict[str, Any]) -> Scope:
 
 class AsgiConnection:
     """`receive` and `send` of one request."""
+
+    __slots__ = ("_body_done", "_body_given", "_exchange", "_trailers")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange

@@ -26,12 +26,32 @@ from .threads import LoopCaller, Threads
 Function = Callable[..., Any]
 
 
+class Called:
+    """A function of the user's, and how it wants to be called. Looked at once: it takes longer than most requests."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.is_async = is_async(function)
+        signature = signature_of(function)
+        self._takes_request = signature is None or signature.takes(1)
+
+    def __call__(self, request: Request) -> Any:
+        return self.function(request) if self._takes_request else self.function()
+
+
 class FetchHandler(Handler):
     """Calls `fetch`, or the function of a request's method."""
 
     def __init__(self, target: Function | dict[str, Function], threads: Threads) -> None:
-        self._target = target
         self._threads = threads
+        self._fetch: Called | None = None
+        self._by_method: dict[str, Called] = {}
+        if isinstance(target, dict):
+            self._by_method = {method: Called(function) for method, function in target.items()}
+            if "GET" in target:
+                self._by_method.setdefault("HEAD", self._by_method["GET"])
+        else:
+            self._fetch = Called(target)
 
     async def run(self, exchange: Exchange) -> None:
         try:
@@ -39,21 +59,19 @@ class FetchHandler(Handler):
         except EventError as error:
             raise HandlerFailed(str(error)) from None
         exchange.forget_event()
-        function = self._function(http.method)
+        called = self._fetch or self._by_method.get(http.method)
         answer = FetchAnswer(exchange, http.method == "HEAD")
-        if function is None:
+        if called is None:
             await answer.whole(not_allowed(self.methods))
             return
         request = Request(http, exchange)
-        signature = signature_of(function)
-        arguments = (request,) if signature is None or signature.takes(1) else ()
-        if is_async(function):
-            await self._conclude(function(*arguments), answer)
+        if called.is_async:
+            await self._conclude(called(request), answer)
             return
         call = LoopCaller()
 
         def in_thread() -> Any:
-            result = function(*arguments)
+            result = called(request)
             if inspect.isawaitable(result):
                 return result
             made = as_response(result)
@@ -70,14 +88,7 @@ class FetchHandler(Handler):
     @property
     def methods(self) -> list[str]:
         """The methods that are answered, when they are told by the functions' names."""
-        if not isinstance(self._target, dict):
-            return []
-        return [*self._target, *(["HEAD"] if "GET" in self._target and "HEAD" not in self._target else [])]
-
-    def _function(self, method: str) -> Function | None:
-        if not isinstance(self._target, dict):
-            return self._target
-        return self._target.get(method) or (self._target.get("GET") if method == "HEAD" else None)
+        return list(self._by_method)
 
     async def _conclude(self, result: Any, answer: FetchAnswer) -> None:
         if inspect.isawaitable(result):

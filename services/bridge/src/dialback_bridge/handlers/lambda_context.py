@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +16,9 @@ NO_DEADLINE_MS = 2**31 - 1
 
 
 class LambdaContext:
-    """As documented by AWS (Lambda context object in Python)."""
+    """As documented by AWS (Lambda context object in Python). `environ`: where `AWS_LAMBDA_...` stand."""
 
-    def __init__(self, delivery: Delivery) -> None:
-        environ = os.environ
+    def __init__(self, delivery: Delivery, environ: Mapping[str, str] = os.environ) -> None:
         self.aws_request_id = delivery.id
         self.invoked_function_arn = delivery.function_arn
         self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME", "")

@@ -15,6 +15,7 @@ advanced and closed in one and the same thread.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -39,10 +40,12 @@ class LambdaHandler(Handler):
         self._target = target
         self._threads = threads
         self._is_async = is_async(target)
+        # os.environ would encode the name and decode the value, five times in each request.
+        self._environ = {name: value for name, value in os.environ.items() if name.startswith("AWS_LAMBDA_")}
 
     async def run(self, exchange: Exchange) -> None:
         await _make_whole(exchange)
-        event, context = exchange.event, LambdaContext(exchange.delivery)
+        event, context = exchange.event, LambdaContext(exchange.delivery, self._environ)
         if self._is_async:
             await self._conclude(exchange, self._target(event, context))
             return

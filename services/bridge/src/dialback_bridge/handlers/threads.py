@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from ..waiters import Waiters
+
 T = TypeVar("T")
 
 
@@ -23,12 +25,14 @@ class Threads:
         Python cannot stop a thread. So when this task is cancelled, it still waits until `function` has returned (its
         next write or yield tells it to), and with it the slot that the invocation holds stays taken.
         """
-        context = contextvars.copy_context()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, context.run, function)
+        # Not run_in_executor and asyncio.wait: the two take longer than the thread needs to begin and to end.
+        loop, ended = asyncio.get_running_loop(), Waiters()
+        future = self._pool.submit(contextvars.copy_context().run, function)
+        future.add_done_callback(lambda _: _call_on(loop, ended.wake))
         cancelled: asyncio.CancelledError | None = None
         while not future.done():
             try:
-                await asyncio.wait([future])
+                await ended.wait()
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
@@ -39,6 +43,14 @@ class Threads:
     def close(self) -> None:
         """Let idle threads end; those that run are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(function)
+    except RuntimeError:
+        # It is closed: the worker ends, and nobody waits any more.
+        pass
 
 
 class LoopCaller:

@@ -8,6 +8,7 @@ an OSError, `write` does, and what is iterated over is closed.
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from collections.abc import Callable, Iterable
@@ -95,14 +96,27 @@ def make_environ(request: HttpRequest, body: io.BufferedReader) -> Environ:
     }
     if request.client is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = request.client[0], str(request.client[1])
-    headers = Headers.of(request.headers)
-    for name in headers:
-        if name in ("content-type", "content-length"):
-            environ[name.upper().replace("-", "_")] = headers[name]
-        elif "_" not in name:
-            # `x_a` and `x-a` would be one variable: who strips the one must not be given the other.
-            environ["HTTP_" + name.upper().replace("-", "_")] = headers[name]
+    for name, value in request.headers:
+        variable, separator = _variable(name)
+        if variable:
+            text = value.decode("latin-1")
+            environ[variable] = f"{environ[variable]}{separator}{text}" if variable in environ else text
     return environ
+
+
+@functools.lru_cache(maxsize=256)
+def _variable(name: bytes) -> tuple[str, str]:
+    """The variable of a header field, empty if it gets none; and what stands between its values if there are several.
+
+    Remembered, because nearly all requests have the same few fields.
+    """
+    text = name.decode("latin-1")
+    if "_" in text:
+        # `x_a` and `x-a` would be one variable: who strips the one must not be given the other.
+        return "", ""
+    variable = text.upper().replace("-", "_")
+    known = text in ("content-type", "content-length")
+    return variable if known else f"HTTP_{variable}", "; " if text == "cookie" else ", "
 
 
 class FileWrapper:
@@ -138,6 +152,7 @@ class WsgiAnswer:
         self._is_head = is_head
         self._head: tuple[int, list[Field]] | None = None
         self._sent = False
+        self._finished = False
 
     @property
     def is_enough(self) -> bool:
@@ -171,12 +186,17 @@ class WsgiAnswer:
 
     def finish(self) -> None:
         """The application gave everything."""
-        self._call(self._finish())
+        if not self._finished:
+            self._call(self._finish())
 
     async def _send(self, data: bytes, last: bool) -> None:
         status = self._send_head(len(data) if last else None)
         if self._has_body(status):
             await self._exchange.write(data)
+        if last:
+            # Here, because each call from the thread to the loop costs more than all the rest.
+            self._finished = True
+            self._exchange.finish()
 
     async def _finish(self) -> None:
         # An empty body has a length too, unless the answer to HEAD, where nobody knows what GET would have said.

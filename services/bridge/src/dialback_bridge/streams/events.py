@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from ..context import current
+from ..context import find_invocation
 from ..headers import Headers
 from ..response import Response
 from .both_ways import BothWays
@@ -154,7 +154,7 @@ async def _events(
 
 def _close_at() -> float | None:
     """When to end the stream, in Unix seconds; None: there is no deadline."""
-    invocation = current.get()
+    invocation = find_invocation()
     if invocation is None or invocation.deadline is None:
         return None
     left = invocation.deadline - time.time()
