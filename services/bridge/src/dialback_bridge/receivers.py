@@ -47,8 +47,8 @@ class Receivers:
         self._dial_timeout = dial_timeout
         self._clock = clock
         self._kept: dict[Target, asyncio.Task[ReceiverSocket]] = {}
-        self._targets: dict[str, Target] = {}
-        """What the allow-list said to URLs that it allowed."""
+        self._ready: dict[str, ReceiverSocket] = {}
+        """Kept sockets by the URL that was allowed and led to them."""
         self._accepts = Patience(dial_timeout)
         self._sockets: set[ReceiverSocket] = set()
         self._gone: asyncio.Event = asyncio.Event()
@@ -59,10 +59,12 @@ class Receivers:
         Raises CallbackUnreachable, and CallbackRefused; both mean that the handler must not run.
         """
         try:
-            target = self._target(stamp.url)
-            socket = self._at_hand(target)
+            socket = self._at_hand(stamp.url)
             if socket is None or not await self._enter(socket, stamp.token, exchange, fresh=False):
+                target = self._allow.pick(stamp.url)
                 socket = await asyncio.wait_for(self._open(target, stamp.token, exchange), self._dial_timeout)
+                if self._is_kept(socket):
+                    self._ready[stamp.url] = socket
             return socket
         except asyncio.TimeoutError:
             raise CallbackUnreachable(f"the receiver did not answer within {self._dial_timeout:g} s") from None
@@ -92,17 +94,9 @@ class Receivers:
                 for socket in list(self._sockets):
                     socket.abort()
 
-    def _target(self, url: str) -> Target:
-        target = self._targets.get(url)
-        if target is None:
-            # Only what was allowed is remembered, so there are as many as the list has entries, or two for each.
-            target = self._targets[url] = self._allow.pick(url)
-        return target
-
-    def _at_hand(self, target: Target) -> ReceiverSocket | None:
+    def _at_hand(self, url: str) -> ReceiverSocket | None:
         """The kept socket, when it can be used without a question: nearly always, so this has to be quick."""
-        task = self._kept.get(target)
-        socket = None if task is None else _dialled(task)
+        socket = self._ready.get(url)
         return socket if socket is not None and socket.usable and socket.silence <= SILENCE else None
 
     async def _open(self, target: Target, token: str, exchange: StreamExchange) -> ReceiverSocket:
@@ -174,8 +168,7 @@ class Receivers:
 
     def _forget(self, socket: ReceiverSocket) -> None:
         """Open nothing more on `socket`; it closes when its last stream is over."""
-        if self._is_kept(socket):
-            del self._kept[socket.target]
+        self._keep_no_longer(socket)
         self.release(socket)
 
     async def _dial(self, target: Target, token: str) -> ReceiverSocket:
@@ -188,9 +181,13 @@ class Receivers:
     def _invoked(self, socket: ReceiverSocket, invoke: Invoke) -> None:
         self.on_invoke(socket, invoke)
 
-    def _over(self, socket: ReceiverSocket) -> None:
+    def _keep_no_longer(self, socket: ReceiverSocket) -> None:
         if self._is_kept(socket):
             del self._kept[socket.target]
+            self._ready = {url: each for url, each in self._ready.items() if each is not socket}
+
+    def _over(self, socket: ReceiverSocket) -> None:
+        self._keep_no_longer(socket)
         self._sockets.discard(socket)
         if not self._sockets:
             self._gone.set()

@@ -182,13 +182,14 @@ class StreamExchange(Exchange, BaseSink):
             self._wired.info(Info(status, tuple(fields)))
 
     def head(self, status: int, fields: list[Field]) -> None:
+        head = Head(status, tuple(fields))
         try:
-            check_size(tuple(fields))
+            check_size(head.fields)
         except StreamViolation as violation:
             self.refused = AnswerError(502, "bad_head", f"the response's head is too large: {violation}")
             raise self.refused from None
         self.started = True
-        self._head = Head(status, tuple(fields))
+        self._head = head
         asyncio.get_running_loop().call_soon(self._say_head)
 
     def _say_head(self) -> None:
