@@ -16,7 +16,7 @@ from dialback_invoker.pending import REMEMBERED, PendingTable, Refused
 from dialback_invoker.settings import InvokerSettings
 from dialback_invoker.tickets import GOOD_FOR_SECONDS, Feed, Tickets
 from dialback_invoker.timeline import KEPT_FRAMES, SHOWN_GAPS, Timeline
-from dialback_invoker.timeouts import Deadlines
+from dialback_invoker.timeouts import SOON, Deadlines, Newcomers
 from dialback_invoker.trace import Invocation
 from dialback_wire.frames import FrameType
 from dialback_wire.messages import Reason, Refusal, Verdict
@@ -270,7 +270,10 @@ class Held:
 
 async def first_to_fire(seconds: dict[str, float], *steps: str, held: Held | None = None) -> str:
     fired: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    deadlines = Deadlines(Timeouts(**seconds), lambda which, _: fired.set_result(which), held=held or Held())
+    newcomers = Newcomers()
+    deadlines = Deadlines(
+        Timeouts(**seconds), lambda which, _: fired.set_result(which), held=held or Held(), newcomers=newcomers
+    )
     for step in ("begin", *steps):
         getattr(deadlines, step)()
     try:
@@ -288,6 +291,9 @@ async def first_to_fire(seconds: dict[str, float], *steps: str, held: Held | Non
         ({"head": 0.01, "total": 0.03}, ("running", "streaming"), "total"),
         ({"total": 0.02}, (), "total"),
         ({"idle": 5.0, "total": 0.02}, ("streaming",), "total"),
+        ({"start": SOON * 1.5, "head": 9.0}, ("starting",), "start"),
+        ({"start": 9.0, "head": SOON * 1.5}, ("starting", "running"), "head"),
+        ({"head": 9.0, "idle": 9.0, "total": SOON * 1.5}, ("running", "streaming"), "total"),
     ],
 )
 async def test_the_time_out_of_the_phase_fires(seconds: dict[str, float], steps: tuple[str, ...], which: str) -> None:
@@ -302,12 +308,14 @@ async def test_a_silence_that_the_client_causes_does_not_count() -> None:
 
 async def test_stopped_deadlines_never_fire() -> None:
     fired: list[str] = []
-    deadlines = Deadlines(Timeouts(total=0.01, head=0.01), lambda which, _: fired.append(which), held=Held())
-    deadlines.begin()
-    deadlines.running()
-    deadlines.stop()
-    deadlines.stop()
-    assert await first_to_fire({"total": 0.03}) == "total", "the witness"
+    for seconds in (0.01, SOON * 1.1):
+        newcomers, times = Newcomers(), Timeouts(total=seconds, head=seconds)
+        deadlines = Deadlines(times, lambda which, _: fired.append(which), held=Held(), newcomers=newcomers)
+        deadlines.begin()
+        deadlines.running()
+        deadlines.stop()
+        deadlines.stop()
+        assert await first_to_fire({"total": seconds + 0.02}) == "total", "the witness"
     assert fired == []
 
 

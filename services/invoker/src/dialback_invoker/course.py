@@ -23,6 +23,7 @@ from dialback_invoker.pending import PendingTable
 from dialback_invoker.pool import Pool
 from dialback_invoker.recorded_request import BodyRoom
 from dialback_invoker.routing import Route
+from dialback_invoker.timeouts import Newcomers
 from dialback_invoker.trace import Invocation
 from dialback_wire import payload
 from dialback_wire.fields import RUN_TICKET, first
@@ -65,6 +66,7 @@ class Surroundings:
     pending: PendingTable
     admission: Admission
     bodies: BodyRoom
+    newcomers: Newcomers
     redeem: Callable[[str], Ticket | None]
     tunnel_of: Callable[[str], Tunnel | None]
     default: str | None
@@ -148,7 +150,7 @@ class Course:
         exchange.on_disconnect, exchange.linger_seconds = config.on_disconnect, config.linger_seconds
         exchange.redact = partial(self._around.redact, deployment.function)
         exchange.tells_errors = config.errors == "detailed"
-        exchange.begin(config.timeouts)
+        exchange.begin(config.timeouts, self._around.newcomers)
         self._plan, limit = _plan(request, invocation.mode)
         exchange.upload.streams = self._plan == payload.BODY_STREAM
         return limit

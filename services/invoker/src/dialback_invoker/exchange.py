@@ -14,7 +14,7 @@ from zlib import crc32
 from dialback_invoker.function_config import Timeouts
 from dialback_invoker.outcome import Failure, Outcome, timed_out
 from dialback_invoker.timeline import Timeline
-from dialback_invoker.timeouts import Deadlines
+from dialback_invoker.timeouts import Deadlines, Newcomers
 from dialback_invoker.upload import Upload
 from dialback_wire import fields as header_rules
 from dialback_wire.errors import StreamViolation
@@ -129,10 +129,14 @@ class Exchange(BaseSink):
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
-    def begin(self, timeouts: Timeouts) -> None:
+    def begin(self, timeouts: Timeouts, newcomers: Newcomers) -> None:
         """The function is known: its time-outs run."""
         self.begun = time.time()
-        self._deadlines = Deadlines(timeouts, self._time_out, held=lambda: self._blocked_since is not None)
+
+        def held() -> bool:
+            return self._blocked_since is not None
+
+        self._deadlines = Deadlines(timeouts, self._time_out, held=held, newcomers=newcomers)
         self._deadlines.begin()
 
     def starting(self) -> None:
