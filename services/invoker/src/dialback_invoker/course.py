@@ -280,7 +280,7 @@ class Course:
             exchange.running()
             exchange.attach(buffered.BufferedSource())
         lease.when_answered(self.answered)
-        if exchange.outcome.done():
+        if exchange.outcome is not None:
             self.client_over()
 
     def _stamp(self, url: str) -> dict[str, object]:
@@ -319,7 +319,7 @@ class Course:
 
     def _joined(self) -> None:
         declined = self._leave_worker()
-        if declined and not self.exchange.outcome.done():
+        if declined and self.exchange.outcome is None:
             # It was given back before it had begun: the one case in which another worker may be asked.
             self._wait_in_task(again=True)
             return
@@ -355,12 +355,13 @@ class Course:
 
     def _look(self) -> None:
         """Tell when everything is over, once."""
-        if self._under_way or self.task is not None or not self.exchange.outcome.done():
+        outcome = self.exchange.outcome
+        if self._under_way or self.task is not None or outcome is None:
             return
         self._under_way = True
         if self._admitted:
             self._around.admission.leave()
-        self.invocation.outcome = self.exchange.outcome.result()
+        self.invocation.outcome = outcome
         self._around.over(self)
         if self.invocation.body is not None:
             self._around.bodies.give_back(len(self.invocation.body))
@@ -386,7 +387,7 @@ async def _unless_over(exchange: Exchange, work: Awaitable[T]) -> T:
     """The result of `work`, given up as soon as the client's side is over. Raises _ClientOver then."""
     task = asyncio.ensure_future(work)
     try:
-        either: list[asyncio.Future[T] | asyncio.Future[Outcome]] = [task, exchange.outcome]
+        either: list[asyncio.Future[T] | asyncio.Future[Outcome]] = [task, exchange.settled]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise _ClientOver

@@ -61,13 +61,14 @@ _REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: 
 
 
 class Exchange(BaseSink):
-    """See the module. `outcome` is done when the client's side is; the worker may still be at work then."""
+    """See the module. `outcome` is there when the client's side is over; the worker may still be at work then."""
 
     def __init__(self, request: Request, client: Stream, timeline: Timeline) -> None:
         self.request = request
         self.timeline = timeline
         self.upload = Upload(client, request.body_length)
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.outcome: Outcome | None = None
+        self._settled: asyncio.Future[Outcome] | None = None
         self.owner: Owner | None = None
         self.ended = False
         """The source has ended, or there never will be one."""
@@ -125,7 +126,16 @@ class Exchange(BaseSink):
     @property
     def goes_on(self) -> bool:
         """Whether the worker is at work for a client that has left, because the function wants it so."""
-        return self.outcome.done() and self.source is not None and not self.ended and self._lingers
+        return self.outcome is not None and self.source is not None and not self.ended and self._lingers
+
+    @property
+    def settled(self) -> asyncio.Future[Outcome]:
+        """The outcome, for those who wait for it in a task."""
+        if self._settled is None:
+            self._settled = asyncio.get_running_loop().create_future()
+            if self.outcome is not None:
+                self._settled.set_result(self.outcome)
+        return self._settled
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -296,7 +306,7 @@ class Exchange(BaseSink):
 
     def fail(self, failure: Failure) -> None:
         """The platform ends it: the client is told, or cut, at once; the worker is told to stop."""
-        if self._verdict is None and not self.outcome.done():
+        if self._verdict is None and self.outcome is None:
             status = self.status or failure.status
             detail = self.redact(redact(failure.detail))
             outcome = Outcome(failure.verdict, failure.who, self.phase, status, failure.error, detail)
@@ -334,9 +344,11 @@ class Exchange(BaseSink):
         if self._deadlines is not None:
             self._deadlines.stop()
         self._unblock()
-        if self.outcome.done():
+        if self.outcome is not None:
             return False
-        self.outcome.set_result(outcome)
+        self.outcome = outcome
+        if self._settled is not None:
+            self._settled.set_result(outcome)
         return True
 
     # --- the client's stream ------------------------------------------------------------------------------------------
@@ -386,7 +398,7 @@ class Exchange(BaseSink):
         self.upload.abandon()
         who = _REASON_WHO.get(reason, "C")
         phase = "E" if self._verdict is not None else self.phase
-        first = not self.outcome.done()
+        first = self.outcome is None
         if self._client_has_all():
             # It left after the last byte that it was promised: that is a good end, and the worker may finish.
             self._settle_soon(Outcome(Verdict.OK, "-", "-", self.status))

@@ -170,7 +170,8 @@ class Worker:
         lease = Lease(self, mark, cold=self.served == 0)
         self.served += 1
         self.leases.add(lease)
-        self._thaw()
+        if self._frozen:
+            self._thaw()
         self._step(Event.LEASED)
         return lease
 
@@ -179,7 +180,7 @@ class Worker:
         assert lease.payload is not None
         if lease.answered or lease.released:
             return
-        self._by_id[lease.payload.invocation_id] = lease
+        self._by_id[lease.invocation] = lease
         if tunnel is not None and tunnel.invoke(lease.payload, self):
             lease.tunnelled = True
             lease.take()
@@ -195,9 +196,9 @@ class Worker:
         self.leases.discard(lease)
         if not lease.taken and lease in self._queue:
             self._queue.remove(lease)
-        if lease.payload is not None:
-            self._by_id.pop(lease.payload.invocation_id, None)
-            self._ended[lease.payload.invocation_id] = None
+        if lease.invocation:
+            self._by_id.pop(lease.invocation, None)
+            self._ended[lease.invocation] = None
             if len(self._ended) > REMEMBERED:
                 del self._ended[next(iter(self._ended))]
         if self.leases:
