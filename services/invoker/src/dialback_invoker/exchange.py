@@ -339,13 +339,13 @@ class Exchange(BaseSink):
 
     def _settle(self, outcome: Outcome) -> bool:
         """Returns whether this is the outcome, and not a later word."""
+        if self.outcome is not None:
+            return False
         self.timeline.mark_last_byte()
         self.timeline.mark("end")
         if self._deadlines is not None:
             self._deadlines.stop()
         self._unblock()
-        if self.outcome is not None:
-            return False
         self.outcome = outcome
         if self._settled is not None:
             self._settled.set_result(outcome)

@@ -191,7 +191,8 @@ class Worker:
     def lease_changed(self, lease: Lease) -> None:
         """From Lease.release, and after an answer: frees the slot if both sides are done."""
         if not lease.over or lease not in self.leases:
-            self._kill_if_stuck()
+            if self.state is State.CONDEMNED:
+                self._kill_if_stuck()
             return
         self.leases.discard(lease)
         if not lease.taken and lease in self._queue:
@@ -202,7 +203,8 @@ class Worker:
             if len(self._ended) > REMEMBERED:
                 del self._ended[next(iter(self._ended))]
         if self.leases:
-            self._kill_if_stuck()
+            if self.state is State.CONDEMNED:
+                self._kill_if_stuck()
             self._on_change(self)
         else:
             self._step(Event.FREED)
@@ -234,12 +236,11 @@ class Worker:
             self._kill_timer.cancel()
         self._kill_timer = None if self._kill_at == math.inf else self._loop.call_at(self._kill_at, self._kill_soon)
         self.condemn()
-        self._kill_if_stuck()
+        if self.state is State.CONDEMNED:
+            self._kill_if_stuck()
 
     def _kill_if_stuck(self) -> None:
-        """Kills it when nothing but condemned and abandoned leases holds it."""
-        if self.state is not State.CONDEMNED:
-            return
+        """Kills a condemned worker when nothing but condemned and abandoned leases holds it."""
         held = self.leases
         if any(lease.condemned for lease in held) and all(lease.condemned or lease.released for lease in held):
             self._kill_soon()
@@ -295,7 +296,8 @@ class Worker:
             return invocation_id in self._ended
         if not lease.answered:
             lease.answer(answer)
-            self.lease_changed(lease)
+            if lease in self.leases:
+                self.lease_changed(lease)
         return True
 
     def _match(self) -> None:
