@@ -260,26 +260,25 @@ def test_of_a_long_stream_the_first_and_last_frames_are_kept_and_all_are_counted
 # --- time-outs ------------------------------------------------------------------------------------------------------
 
 
-class Held:
-    def __init__(self) -> None:
-        self.value = False
+class Timed:
+    def __init__(self, *, held: bool = False) -> None:
+        self.held = held
+        self.fired: list[str] = []
+        self.told = asyncio.Event()
 
-    def __call__(self) -> bool:
-        return self.value
+    def time_out(self, which: str, _: float) -> None:
+        self.fired.append(which)
+        self.told.set()
 
 
-async def first_to_fire(seconds: dict[str, float], *steps: str, held: Held | None = None) -> str:
-    fired: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    newcomers = Newcomers()
-    deadlines = Deadlines(
-        Timeouts(**seconds), lambda which, _: fired.set_result(which), held=held or Held(), newcomers=newcomers
-    )
+async def first_to_fire(seconds: dict[str, float], *steps: str, held: bool = False) -> str:
+    timed = Timed(held=held)
+    deadlines = Deadlines(Timeouts(**seconds), timed, Newcomers())
     for step in ("begin", *steps):
         getattr(deadlines, step)()
-    try:
-        return await asyncio.wait_for(fired, 30)
-    finally:
-        deadlines.stop()
+    await asyncio.wait_for(timed.told.wait(), 30)
+    deadlines.stop()
+    return timed.fired[0]
 
 
 @pytest.mark.parametrize(
@@ -301,22 +300,19 @@ async def test_the_time_out_of_the_phase_fires(seconds: dict[str, float], steps:
 
 
 async def test_a_silence_that_the_client_causes_does_not_count() -> None:
-    held = Held()
-    held.value = True
-    assert await first_to_fire({"idle": 0.03, "total": 0.2}, "streaming", held=held) == "total"
+    assert await first_to_fire({"idle": 0.03, "total": 0.2}, "streaming", held=True) == "total"
 
 
-async def test_stopped_deadlines_never_fire() -> None:
-    fired: list[str] = []
-    for seconds in (0.01, SOON * 1.1):
-        newcomers, times = Newcomers(), Timeouts(total=seconds, head=seconds)
-        deadlines = Deadlines(times, lambda which, _: fired.append(which), held=Held(), newcomers=newcomers)
-        deadlines.begin()
-        deadlines.running()
-        deadlines.stop()
-        deadlines.stop()
-        assert await first_to_fire({"total": seconds + 0.02}) == "total", "the witness"
-    assert fired == []
+@pytest.mark.parametrize("seconds", [0.01, SOON * 1.1])
+async def test_stopped_deadlines_never_fire(seconds: float) -> None:
+    timed = Timed()
+    deadlines = Deadlines(Timeouts(total=seconds, head=seconds), timed, Newcomers())
+    deadlines.begin()
+    deadlines.running()
+    deadlines.stop()
+    deadlines.stop()
+    assert await first_to_fire({"total": seconds + 0.02}) == "total", "the witness"
+    assert timed.fired == []
 
 
 def test_each_time_out_says_its_name_and_seconds() -> None:

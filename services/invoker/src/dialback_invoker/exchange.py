@@ -18,6 +18,7 @@ from dialback_invoker.timeouts import Deadlines, Newcomers
 from dialback_invoker.upload import Upload
 from dialback_wire import fields as header_rules
 from dialback_wire.errors import StreamViolation
+from dialback_wire.frames import FrameType
 from dialback_wire.messages import End, Fields, Head, Info, Reason, Request, Verdict
 from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
@@ -101,8 +102,8 @@ class Exchange(BaseSink):
         """Whether the way to the worker broke before the response's end."""
         self._linger: asyncio.TimerHandle | None = None
         self.on_time_out: Reason | None = None
-        timeline.frame("link", "down", client.id, "OPEN", client.opened_bytes)
-        client.tap = timeline.tap("link", client.id)
+        client.tap = tap = timeline.tap("link", client.id)
+        tap(False, FrameType.OPEN, client.opened_bytes)
 
     @property
     def received(self) -> int:
@@ -143,10 +144,7 @@ class Exchange(BaseSink):
         """The function is known: its time-outs run."""
         self.begun = time.time()
 
-        def held() -> bool:
-            return self._blocked_since is not None
-
-        self._deadlines = Deadlines(timeouts, self._time_out, held=held, newcomers=newcomers)
+        self._deadlines = Deadlines(timeouts, self, newcomers)
         self._deadlines.begin()
 
     def starting(self) -> None:
@@ -160,7 +158,13 @@ class Exchange(BaseSink):
         if self._deadlines is not None:
             self._deadlines.running()
 
-    def _time_out(self, which: str, seconds: float) -> None:
+    @property
+    def held(self) -> bool:
+        """Whether it is the client that holds the stream back."""
+        return self._blocked_since is not None
+
+    def time_out(self, which: str, seconds: float) -> None:
+        """A time-out has fired."""
         failure = timed_out(which, seconds)
         self.on_time_out = failure.reason
         self.fail(failure)

@@ -73,6 +73,7 @@ class Lease:
         "_mark",
         "_on_answer",
         "_result",
+        "answered",
         "cold",
         "condemned",
         "invocation",
@@ -94,17 +95,14 @@ class Lease:
         self.taken = False
         self.tunnelled = False
         """Whether it went over the worker's socket."""
+        self.answered = False
+        """Whether the runtime is done with it."""
         self.released = False
         self.condemned = False
         self._mark = mark
         self._answer: Answer | None = None
         self._result: asyncio.Future[Answer] | None = None
         self._on_answer: Callable[[Answer], None] | None = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether the runtime is done with it."""
-        return self._answer is not None
 
     @property
     def result(self) -> asyncio.Future[Answer]:
@@ -173,8 +171,9 @@ class Lease:
 
     def answer(self, answer: Answer) -> None:
         """The runtime is done with it."""
-        if self._answer is not None:
+        if self.answered:
             return
+        self.answered = True
         self._answer = answer
         if self._result is not None and not self._result.done():
             self._result.set_result(answer)
@@ -185,4 +184,4 @@ class Lease:
     @property
     def over(self) -> bool:
         """Whether the slot is free again."""
-        return self.released and (self._answer is not None or not self.taken)
+        return self.released and (self.answered or not self.taken)

@@ -6,13 +6,25 @@ from there to the response's head; `idle` is the longest silence of the worker i
 
 import asyncio
 import math
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from dialback_invoker.function_config import Timeouts
 
 SOON: Final = 0.1
 """Seconds within which most invocations are over."""
+
+
+class Timed(Protocol):
+    """What the time-outs are for."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it is the client that holds the stream back: then the worker's silence does not count."""
+        ...
+
+    def time_out(self, which: str, seconds: float) -> None:
+        """The first that fires: its name, and its length in seconds."""
+        ...
 
 
 class Newcomers:
@@ -45,7 +57,7 @@ class Newcomers:
 
 
 class Deadlines:
-    """The running time-outs of one invocation. `expired` is called once, with the name of the first that fires.
+    """The running time-outs of one invocation, which is told once, of the first that fires.
 
     One timer serves all but `total`: a phase that ends early only moves the time that is due, and the timer looks when
     it fires.
@@ -54,31 +66,21 @@ class Deadlines:
     __slots__ = (
         "_active",
         "_due",
-        "_expired",
-        "_held",
         "_loop",
         "_new",
         "_newcomers",
         "_over_at",
         "_seconds",
+        "_timed",
         "_timeouts",
         "_timer",
         "_total",
         "_which",
     )
 
-    def __init__(
-        self,
-        timeouts: Timeouts,
-        expired: Callable[[str, float], None],
-        *,
-        held: Callable[[], bool],
-        newcomers: Newcomers,
-    ) -> None:
-        """`held` says whether it is the client that holds the stream back: then the worker's silence does not count."""
+    def __init__(self, timeouts: Timeouts, timed: Timed, newcomers: Newcomers) -> None:
         self._timeouts = timeouts
-        self._expired = expired
-        self._held = held
+        self._timed = timed
         self._newcomers = newcomers
         self._loop = newcomers.loop
         self._new = True
@@ -160,7 +162,7 @@ class Deadlines:
     def _check(self) -> None:
         self._timer = None
         if self._which == "idle" and self._due < math.inf:
-            if self._held():
+            if self._timed.held:
                 self.touch()
             self._due = self._active + self._seconds
         if self._due == math.inf:
@@ -172,4 +174,4 @@ class Deadlines:
 
     def _fire(self, which: str, seconds: float) -> None:
         self.stop()
-        self._expired(which, seconds)
+        self._timed.time_out(which, seconds)
