@@ -301,8 +301,9 @@ class Worker:
         return True
 
     def _match(self) -> None:
+        # The connection that polled last: what it is still owed from before leaves with the event.
         while self._queue and self._polls:
-            self._polls.popleft().answer(self._queue.popleft().take())
+            self._polls.pop().answer(self._queue.popleft().take())
 
     # the end
 
