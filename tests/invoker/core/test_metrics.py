@@ -138,7 +138,7 @@ async def test_ends_are_told_apart_by_verdict_and_code(stage: Stage) -> None:
     leaver.get("/@f/")
     given = await puppet.given()
     leaver.close()
-    await eventually(stage.invoker.dispatch.live[0].exchange.outcome.done)
+    await eventually(stage.invoker.dispatch.live[0].exchange.settled.done)
     await puppet.respond(given)
     # A time-out.
     client, slow, given = await stage.invoked("/@slow/", CLOSE)

@@ -240,7 +240,7 @@ async def test_a_client_that_leaves_a_buffered_run_leaves_no_trace_of_trouble(st
     client, puppet, given = await stage.invoked("/@b/")
     (running,) = stage.invoker.dispatch.live
     client.close()
-    await eventually(running.exchange.outcome.done)
+    await eventually(running.exchange.settled.done)
     await puppet.respond(given, {"statusCode": 200, "body": "nobody reads this"})
     trace = await stage.trace(given.id)
     assert (trace["verdict"], trace["code"]) == ("cancelled", "CH")

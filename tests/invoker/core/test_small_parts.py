@@ -16,7 +16,7 @@ from dialback_invoker.pending import REMEMBERED, PendingTable, Refused
 from dialback_invoker.settings import InvokerSettings
 from dialback_invoker.tickets import GOOD_FOR_SECONDS, Feed, Tickets
 from dialback_invoker.timeline import KEPT_FRAMES, SHOWN_GAPS, Timeline
-from dialback_invoker.timeouts import Deadlines
+from dialback_invoker.timeouts import SOON, Deadlines, Newcomers
 from dialback_invoker.trace import Invocation
 from dialback_wire.frames import FrameType
 from dialback_wire.messages import Reason, Refusal, Verdict
@@ -260,23 +260,25 @@ def test_of_a_long_stream_the_first_and_last_frames_are_kept_and_all_are_counted
 # --- time-outs ------------------------------------------------------------------------------------------------------
 
 
-class Held:
-    def __init__(self) -> None:
-        self.value = False
+class Timed:
+    def __init__(self, *, held: bool = False) -> None:
+        self.held = held
+        self.fired: list[str] = []
+        self.told = asyncio.Event()
 
-    def __call__(self) -> bool:
-        return self.value
+    def time_out(self, which: str, _: float) -> None:
+        self.fired.append(which)
+        self.told.set()
 
 
-async def first_to_fire(seconds: dict[str, float], *steps: str, held: Held | None = None) -> str:
-    fired: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    deadlines = Deadlines(Timeouts(**seconds), lambda which, _: fired.set_result(which), held=held or Held())
+async def first_to_fire(seconds: dict[str, float], *steps: str, held: bool = False) -> str:
+    timed = Timed(held=held)
+    deadlines = Deadlines(Timeouts(**seconds), timed, Newcomers())
     for step in ("begin", *steps):
         getattr(deadlines, step)()
-    try:
-        return await asyncio.wait_for(fired, 30)
-    finally:
-        deadlines.stop()
+    await asyncio.wait_for(timed.told.wait(), 30)
+    deadlines.stop()
+    return timed.fired[0]
 
 
 @pytest.mark.parametrize(
@@ -288,6 +290,9 @@ async def first_to_fire(seconds: dict[str, float], *steps: str, held: Held | Non
         ({"head": 0.01, "total": 0.03}, ("running", "streaming"), "total"),
         ({"total": 0.02}, (), "total"),
         ({"idle": 5.0, "total": 0.02}, ("streaming",), "total"),
+        ({"start": SOON * 1.5, "head": 9.0}, ("starting",), "start"),
+        ({"start": 9.0, "head": SOON * 1.5}, ("starting", "running"), "head"),
+        ({"head": 9.0, "idle": 9.0, "total": SOON * 1.5}, ("running", "streaming"), "total"),
     ],
 )
 async def test_the_time_out_of_the_phase_fires(seconds: dict[str, float], steps: tuple[str, ...], which: str) -> None:
@@ -295,20 +300,19 @@ async def test_the_time_out_of_the_phase_fires(seconds: dict[str, float], steps:
 
 
 async def test_a_silence_that_the_client_causes_does_not_count() -> None:
-    held = Held()
-    held.value = True
-    assert await first_to_fire({"idle": 0.03, "total": 0.2}, "streaming", held=held) == "total"
+    assert await first_to_fire({"idle": 0.03, "total": 0.2}, "streaming", held=True) == "total"
 
 
-async def test_stopped_deadlines_never_fire() -> None:
-    fired: list[str] = []
-    deadlines = Deadlines(Timeouts(total=0.01, head=0.01), lambda which, _: fired.append(which), held=Held())
+@pytest.mark.parametrize("seconds", [0.01, SOON * 1.1])
+async def test_stopped_deadlines_never_fire(seconds: float) -> None:
+    timed = Timed()
+    deadlines = Deadlines(Timeouts(total=seconds, head=seconds), timed, Newcomers())
     deadlines.begin()
     deadlines.running()
     deadlines.stop()
     deadlines.stop()
-    assert await first_to_fire({"total": 0.03}) == "total", "the witness"
-    assert fired == []
+    assert await first_to_fire({"total": seconds + 0.02}) == "total", "the witness"
+    assert timed.fired == []
 
 
 def test_each_time_out_says_its_name_and_seconds() -> None:

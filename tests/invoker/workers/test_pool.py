@@ -189,10 +189,10 @@ async def test_a_slot_is_free_when_both_sides_are_done(platform: Platform) -> No
     waiter = asyncio.create_task(pool.lease(silent))
     await asyncio.sleep(0)
     assert pool.waiting == 1
-    busy.worker.response(busy.payload.invocation_id, b"late")  # type: ignore[union-attr]
+    busy.worker.response(busy.invocation, b"late")
     lease = await within(waiter)
     assert await busy.result == Response(b"late")
-    assert busy.worker.response(busy.payload.invocation_id, b"later still")  # type: ignore[union-attr]
+    assert busy.worker.response(busy.invocation, b"later still")
     assert not busy.worker.response("never", b"")
     lease.release()
 
@@ -461,7 +461,7 @@ async def test_a_superseded_deployment_finishes_what_it_has(platform: Platform) 
         await platform.take(pool)
     await platform.until(lambda: len(pool.workers) == 1)
     assert busy.worker.state.value == "retiring"
-    busy.worker.response(busy.payload.invocation_id, b"")  # type: ignore[union-attr]
+    busy.worker.response(busy.invocation, b"")
     busy.release()
     await within(pool.closed())
     assert not waiting

@@ -14,7 +14,7 @@ from tests.invoker.workers.conftest import within
 from dialback_invoker import runtime_api
 from dialback_invoker.errors import PathProblem
 from dialback_invoker.runtime_api import MAX_ANSWER, FunctionError, Payload, Poll, parse_error
-from dialback_invoker.runtime_http import MAX_HEAD, MAX_WAITING, RuntimeServer
+from dialback_invoker.runtime_http import MAX_HEAD, MAX_WAITING, Connection, RuntimeServer
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n\r\n"
 
@@ -118,6 +118,33 @@ async def test_a_connection_serves_many_calls_and_also_pipelined_ones(client: Cl
         assert (await client.answer())[1]["lambda-runtime-aws-request-id"] == f"i{count}"
     assert (await client.post("invocation/i1/response", b"whole"))[0] == 202
     assert desk.seen == [("response", "i1", b"whole")]
+
+
+class Wire(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.put_nowait(bytes(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+
+async def test_the_answer_to_a_result_and_the_next_event_leave_in_one_write(desk: FakeDesk) -> None:
+    wire = Wire()
+    connection = Connection(desk, lambda _: True, set())
+    connection.connection_made(wire)
+    result = (
+        b"POST /2018-06-01/runtime/invocation/i1/response HTTP/1.1\r\nauthorization: x\r\ncontent-length: 0\r\n\r\n"
+    )
+    connection.data_received(result + NEXT)
+    desk.polls[0].answer(Payload("i2", b"the event", 0))
+    written = await within(wire.written.get())
+    assert written.startswith(b"HTTP/1.1 202 ")
+    assert written.endswith(b"\r\n\r\nthe event")
+    assert wire.written.empty()
 
 
 async def test_requests_may_come_byte_by_byte(client: Client, desk: FakeDesk) -> None:

@@ -23,6 +23,7 @@ from dialback_invoker.pending import PendingTable
 from dialback_invoker.pool import Pool
 from dialback_invoker.recorded_request import BodyRoom
 from dialback_invoker.routing import Route
+from dialback_invoker.timeouts import Newcomers
 from dialback_invoker.trace import Invocation
 from dialback_wire import payload
 from dialback_wire.fields import RUN_TICKET, first
@@ -65,6 +66,7 @@ class Surroundings:
     pending: PendingTable
     admission: Admission
     bodies: BodyRoom
+    newcomers: Newcomers
     redeem: Callable[[str], Ticket | None]
     tunnel_of: Callable[[str], Tunnel | None]
     default: str | None
@@ -148,7 +150,7 @@ class Course:
         exchange.on_disconnect, exchange.linger_seconds = config.on_disconnect, config.linger_seconds
         exchange.redact = partial(self._around.redact, deployment.function)
         exchange.tells_errors = config.errors == "detailed"
-        exchange.begin(config.timeouts)
+        exchange.begin(config.timeouts, self._around.newcomers)
         self._plan, limit = _plan(request, invocation.mode)
         exchange.upload.streams = self._plan == payload.BODY_STREAM
         return limit
@@ -278,7 +280,7 @@ class Course:
             exchange.running()
             exchange.attach(buffered.BufferedSource())
         lease.when_answered(self.answered)
-        if exchange.outcome.done():
+        if exchange.outcome is not None:
             self.client_over()
 
     def _stamp(self, url: str) -> dict[str, object]:
@@ -317,7 +319,7 @@ class Course:
 
     def _joined(self) -> None:
         declined = self._leave_worker()
-        if declined and not self.exchange.outcome.done():
+        if declined and self.exchange.outcome is None:
             # It was given back before it had begun: the one case in which another worker may be asked.
             self._wait_in_task(again=True)
             return
@@ -353,12 +355,13 @@ class Course:
 
     def _look(self) -> None:
         """Tell when everything is over, once."""
-        if self._under_way or self.task is not None or not self.exchange.outcome.done():
+        outcome = self.exchange.outcome
+        if self._under_way or self.task is not None or outcome is None:
             return
         self._under_way = True
         if self._admitted:
             self._around.admission.leave()
-        self.invocation.outcome = self.exchange.outcome.result()
+        self.invocation.outcome = outcome
         self._around.over(self)
         if self.invocation.body is not None:
             self._around.bodies.give_back(len(self.invocation.body))
@@ -384,7 +387,7 @@ async def _unless_over(exchange: Exchange, work: Awaitable[T]) -> T:
     """The result of `work`, given up as soon as the client's side is over. Raises _ClientOver then."""
     task = asyncio.ensure_future(work)
     try:
-        either: list[asyncio.Future[T] | asyncio.Future[Outcome]] = [task, exchange.outcome]
+        either: list[asyncio.Future[T] | asyncio.Future[Outcome]] = [task, exchange.settled]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise _ClientOver

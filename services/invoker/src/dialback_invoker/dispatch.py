@@ -17,6 +17,7 @@ from dialback_invoker.pending import PendingTable
 from dialback_invoker.pool import Pool
 from dialback_invoker.recorded_request import BodyRoom
 from dialback_invoker.timeline import Timeline
+from dialback_invoker.timeouts import Newcomers
 from dialback_invoker.trace import Invocation
 from dialback_invoker.tracing import Tracer
 from dialback_wire.messages import Reason, Refusal, Request, Verdict
@@ -55,6 +56,7 @@ class Dispatch:
             pending,
             admission,
             BodyRoom(),
+            Newcomers(),
             redeem,
             tunnel_of,
             default,

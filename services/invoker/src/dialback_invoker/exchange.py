@@ -14,10 +14,11 @@ from zlib import crc32
 from dialback_invoker.function_config import Timeouts
 from dialback_invoker.outcome import Failure, Outcome, timed_out
 from dialback_invoker.timeline import Timeline
-from dialback_invoker.timeouts import Deadlines
+from dialback_invoker.timeouts import Deadlines, Newcomers
 from dialback_invoker.upload import Upload
 from dialback_wire import fields as header_rules
 from dialback_wire.errors import StreamViolation
+from dialback_wire.frames import FrameType
 from dialback_wire.messages import End, Fields, Head, Info, Reason, Request, Verdict
 from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
@@ -61,13 +62,14 @@ _REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: 
 
 
 class Exchange(BaseSink):
-    """See the module. `outcome` is done when the client's side is; the worker may still be at work then."""
+    """See the module. `outcome` is there when the client's side is over; the worker may still be at work then."""
 
     def __init__(self, request: Request, client: Stream, timeline: Timeline) -> None:
         self.request = request
         self.timeline = timeline
         self.upload = Upload(client, request.body_length)
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.outcome: Outcome | None = None
+        self._settled: asyncio.Future[Outcome] | None = None
         self.owner: Owner | None = None
         self.ended = False
         """The source has ended, or there never will be one."""
@@ -100,8 +102,8 @@ class Exchange(BaseSink):
         """Whether the way to the worker broke before the response's end."""
         self._linger: asyncio.TimerHandle | None = None
         self.on_time_out: Reason | None = None
-        timeline.frame("link", "down", client.id, "OPEN", client.opened_bytes)
-        client.tap = timeline.tap("link", client.id)
+        client.tap = tap = timeline.tap("link", client.id)
+        tap(False, FrameType.OPEN, client.opened_bytes)
 
     @property
     def received(self) -> int:
@@ -125,14 +127,24 @@ class Exchange(BaseSink):
     @property
     def goes_on(self) -> bool:
         """Whether the worker is at work for a client that has left, because the function wants it so."""
-        return self.outcome.done() and self.source is not None and not self.ended and self._lingers
+        return self.outcome is not None and self.source is not None and not self.ended and self._lingers
+
+    @property
+    def settled(self) -> asyncio.Future[Outcome]:
+        """The outcome, for those who wait for it in a task."""
+        if self._settled is None:
+            self._settled = asyncio.get_running_loop().create_future()
+            if self.outcome is not None:
+                self._settled.set_result(self.outcome)
+        return self._settled
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
-    def begin(self, timeouts: Timeouts) -> None:
+    def begin(self, timeouts: Timeouts, newcomers: Newcomers) -> None:
         """The function is known: its time-outs run."""
         self.begun = time.time()
-        self._deadlines = Deadlines(timeouts, self._time_out, held=lambda: self._blocked_since is not None)
+
+        self._deadlines = Deadlines(timeouts, self, newcomers)
         self._deadlines.begin()
 
     def starting(self) -> None:
@@ -146,7 +158,13 @@ class Exchange(BaseSink):
         if self._deadlines is not None:
             self._deadlines.running()
 
-    def _time_out(self, which: str, seconds: float) -> None:
+    @property
+    def held(self) -> bool:
+        """Whether it is the client that holds the stream back."""
+        return self._blocked_since is not None
+
+    def time_out(self, which: str, seconds: float) -> None:
+        """A time-out has fired."""
         failure = timed_out(which, seconds)
         self.on_time_out = failure.reason
         self.fail(failure)
@@ -333,7 +351,7 @@ class Exchange(BaseSink):
 
     def fail(self, failure: Failure) -> None:
         """The platform ends it: the client is told, or cut, at once; the worker is told to stop."""
-        if self._verdict is None and not self.outcome.done():
+        if self._verdict is None and self.outcome is None:
             status = self.status or failure.status
             detail = self.redact(redact(failure.detail))
             outcome = Outcome(failure.verdict, failure.who, self.phase, status, failure.error, detail)
@@ -366,14 +384,16 @@ class Exchange(BaseSink):
 
     def _settle(self, outcome: Outcome) -> bool:
         """Returns whether this is the outcome, and not a later word."""
+        if self.outcome is not None:
+            return False
         self.timeline.mark_last_byte()
         self.timeline.mark("end")
         if self._deadlines is not None:
             self._deadlines.stop()
         self._unblock()
-        if self.outcome.done():
-            return False
-        self.outcome.set_result(outcome)
+        self.outcome = outcome
+        if self._settled is not None:
+            self._settled.set_result(outcome)
         return True
 
     # --- the client's stream ------------------------------------------------------------------------------------------
@@ -423,7 +443,7 @@ class Exchange(BaseSink):
         self.upload.abandon()
         who = _REASON_WHO.get(reason, "C")
         phase = "E" if self._verdict is not None else self.phase
-        first = not self.outcome.done()
+        first = self.outcome is None
         if self._client_has_all():
             # It left after the last byte that it was promised: that is a good end, and the worker may finish.
             self._settle_soon(Outcome(Verdict.OK, "-", "-", self.status))

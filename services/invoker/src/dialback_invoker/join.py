@@ -39,7 +39,7 @@ class Join:
         """The runtime has answered, or died."""
         exchange = self._exchange
         self._note(answer)
-        if exchange.outcome.done() or isinstance(answer, Declined):
+        if exchange.outcome is not None or isinstance(answer, Declined):
             self.finish()
         elif exchange.source is None or isinstance(exchange.source, buffered.BufferedSource):
             self._pending.end(exchange.request.id)
@@ -97,11 +97,13 @@ class Join:
 
     def _tell_death(self) -> bool:
         """A worker that died says more than the break of its socket."""
+        if not self._exchange.lost:
+            return False
         answer = self._lease.result.result()
-        if self._exchange.lost and isinstance(answer, WorkerDied):
-            self._exchange.give_up(*death(answer))
-            return True
-        return False
+        if not isinstance(answer, WorkerDied):
+            return False
+        self._exchange.give_up(*death(answer))
+        return True
 
     def _note(self, answer: Answer) -> None:
         timeline = self._exchange.timeline

@@ -69,14 +69,16 @@ class Lease:
     """
 
     __slots__ = (
+        "_answer",
         "_mark",
         "_on_answer",
+        "_result",
         "answered",
         "cold",
         "condemned",
+        "invocation",
         "payload",
         "released",
-        "result",
         "taken",
         "tunnelled",
         "worker",
@@ -86,22 +88,35 @@ class Lease:
         self.worker = worker
         self.cold = cold
         """Whether this is the worker's first lease."""
-        self.result: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        """Never fails; shield it when waiting with a limit."""
+        self.invocation = ""
+        """The invocation's id, from `hand_over` on."""
         self.payload: Payload | None = None
+        """What waits to be taken."""
         self.taken = False
         self.tunnelled = False
         """Whether it went over the worker's socket."""
         self.answered = False
+        """Whether the runtime is done with it."""
         self.released = False
         self.condemned = False
         self._mark = mark
+        self._answer: Answer | None = None
+        self._result: asyncio.Future[Answer] | None = None
         self._on_answer: Callable[[Answer], None] | None = None
+
+    @property
+    def result(self) -> asyncio.Future[Answer]:
+        """The runtime's answer, for those who wait in a task. Never fails; shield it when waiting with a limit."""
+        if self._result is None:
+            self._result = asyncio.get_running_loop().create_future()
+            if self._answer is not None:
+                self._result.set_result(self._answer)
+        return self._result
 
     def when_answered(self, callback: Callable[[Answer], None]) -> None:
         """Have `callback` called as soon as the runtime has answered, at once if it has."""
-        if self.answered:
-            callback(self.result.result())
+        if self._answer is not None:
+            callback(self._answer)
         else:
             self._on_answer = callback
 
@@ -119,14 +134,15 @@ class Lease:
         ``deadline_ms``: Unix milliseconds. ``headers``: further fields of the answer (``lambda-runtime-trace-id``,
         ...).
         """
-        assert self.payload is None, "a lease carries one invocation"
+        assert not self.invocation, "a lease carries one invocation"
+        self.invocation = invocation_id
         self.payload = Payload(invocation_id, payload, deadline_ms, headers)
         self.worker.enqueue(self, tunnel)
 
     @property
     def declined(self) -> bool:
         """Whether nothing was done for it, so that another worker may be asked."""
-        return self.result.done() and isinstance(self.result.result(), Declined)
+        return isinstance(self._answer, Declined)
 
     def release(self) -> None:
         """The invocation is over for the platform."""
@@ -146,19 +162,21 @@ class Lease:
 
     def take(self) -> Payload:
         """A poll is answered with the payload now."""
-        assert self.payload is not None
+        # A stream may go on for days: the event, which is the worker's now, need not.
+        payload, self.payload = self.payload, None
+        assert payload is not None
         self.taken = True
         self._mark("payload_handed")
-        # A stream may go on for days: the event, which is the worker's now, need not.
-        payload = self.payload
-        self.payload = Payload(payload.invocation_id, b"", payload.deadline_ms, payload.headers)
         return payload
 
     def answer(self, answer: Answer) -> None:
         """The runtime is done with it."""
+        if self.answered:
+            return
         self.answered = True
-        if not self.result.done():
-            self.result.set_result(answer)
+        self._answer = answer
+        if self._result is not None and not self._result.done():
+            self._result.set_result(answer)
         on_answer, self._on_answer = self._on_answer, None
         if on_answer is not None:
             on_answer(answer)

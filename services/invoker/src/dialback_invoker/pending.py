@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dialback_wire import tokens
 from dialback_wire.messages import Refusal
+from dialback_wire.randomness import Randomness
 from dialback_wire.tokens import Token
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ _NOBODY = Token("none", "0" * 26, bytes(32))
 class PendingTable:
     """Tokens of one receiver. `receiver` names it in every token: [0-9a-z], 16 characters at most."""
 
-    def __init__(self, receiver: str, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, receiver: str, random: Callable[[int], bytes] | None = None) -> None:
         self.receiver = receiver
-        self._random = random
+        self._random = random or Randomness(os.urandom)
         self._entries: dict[str, Entry] = {}
         self._ended: OrderedDict[str, Token] = OrderedDict()
         self.refused = {Refusal.UNAUTHORIZED: 0, Refusal.CONFLICT: 0, Refusal.GONE: 0}

@@ -207,7 +207,10 @@ class Pool:
         if least_loaded:
             free = [worker for worker in self._warm if worker.available]
             return min(free, key=lambda worker: worker.in_flight, default=None)
-        return next((worker for worker in reversed(self._warm) if worker.available), None)
+        for worker in reversed(self._warm):
+            if worker.available:
+                return worker
+        return None
 
     def _take(self, worker: Worker, mark: Mark) -> Lease:
         self._warm.move_to_end(worker)

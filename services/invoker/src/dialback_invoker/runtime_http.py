@@ -75,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[tuple[bytes, bytes, bytes | None]] = deque()
+        self._outgoing: list[bytes] = []
         self._polling = False
         self._in_head = True
         self._head_size = 0
@@ -157,7 +158,8 @@ class Connection(asyncio.Protocol):
         """Answers the open `next` with an event."""
         self._polling = False
         if self._transport is not None:
-            self._transport.writelines((encode_payload(payload), payload.body))
+            self._write(encode_payload(payload))
+            self._write(payload.body)
             self._serve()
 
     def retire(self) -> None:
@@ -180,13 +182,25 @@ class Connection(asyncio.Protocol):
                 self._desk.poll(self)
             else:
                 reply = runtime_api.post(self._desk, method, path, body)
-                self._transport.write(_OK if reply is runtime_api.OK else encode_reply(reply, close=False))
+                self._write(_OK if reply is runtime_api.OK else encode_reply(reply, close=False))
+
+    def _write(self, data: bytes) -> None:
+        """Have it leave at the end of the loop's turn: the answer to a result and the next event often do together."""
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing.append(data)
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        if outgoing and self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(outgoing)
 
     def _refuse(self, reply: Reply) -> None:
         self._finish(encode_reply(reply, close=True))
 
     def _finish(self, data: bytes) -> None:
         """Sends a last answer; what arrives after it is not looked at."""
+        self._flush()
         transport, self._transport = self._transport, None
         if transport is None:
             return

@@ -17,7 +17,7 @@ from dialback_invoker.recorded_request import REDACTED, is_secret
 from dialback_invoker.routing import Route
 from dialback_wire import payload
 from dialback_wire.fields import RUN_TICKET
-from dialback_wire.messages import Request
+from dialback_wire.messages import Fields, Request
 from dialback_wire.tokens import redact
 
 _TEXTUAL = (
@@ -45,25 +45,16 @@ class Callback:
 
 def event(request: Request, route: Route, body: bytes | None, callback: Callback | None) -> dict[str, object]:
     """The event for one invocation. `body` is None when there is none or when it streams."""
-    headers: dict[str, str] = {}
-    cookies: list[str] = []
-    for raw_name, raw_value in request.fields:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        if name == _RUN_TICKET:
-            # It is between the caller and the platform.
-            continue
-        if name == "cookie":
-            cookies += [part.strip() for part in value.split(";") if part.strip()]
-        elif name in headers:
-            headers[name] += "," + value
-        else:
-            headers[name] = value
-    headers.setdefault("host", request.authority.decode("latin-1"))
+    headers = _headers(request.fields)
+    # It is between the caller and the platform.
+    headers.pop(_RUN_TICKET, None)
+    cookie = headers.pop("cookie", None)
+    domain = headers.get("host")
+    if domain is None:
+        domain = headers["host"] = request.authority.decode("latin-1")
     if route.root_path:
         headers["x-forwarded-prefix"] = route.root_path
     now = time.time()
-    second = int(now)
-    domain = headers["host"]
     stamped: dict[str, object] = {
         "version": "2.0",
         "routeKey": "$default",
@@ -76,7 +67,7 @@ def event(request: Request, route: Route, body: bytes | None, callback: Callback
             "authentication": None,
             "authorizer": None,
             "domainName": domain,
-            "domainPrefix": domain.split(".")[0],
+            "domainPrefix": domain.partition(".")[0],
             "http": {
                 "method": request.method.decode("latin-1"),
                 "path": route.path,
@@ -87,14 +78,14 @@ def event(request: Request, route: Route, body: bytes | None, callback: Callback
             "requestId": request.id,
             "routeKey": "$default",
             "stage": "$default",
-            "time": _clf_time(second),
+            "time": _clf_time(int(now)),
             "timeEpoch": int(now * 1000),
         },
         "isBase64Encoded": False,
         "pathParameters": None,
         "stageVariables": None,
     }
-    if cookies:
+    if cookie is not None and (cookies := [part.strip() for part in cookie.split(";") if part.strip()]):
         stamped["cookies"] = cookies
     if route.query:
         stamped["queryStringParameters"] = _query(route.query)
@@ -113,6 +104,18 @@ def event(request: Request, route: Route, body: bytes | None, callback: Callback
             "root_path": route.root_path,
         }
     return stamped
+
+
+def _headers(fields: Fields) -> dict[str, str]:
+    """The fields as Lambda has them: repeated ones are joined."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+    if len(headers) < len(fields):
+        headers.clear()
+        for raw_name, raw_value in fields:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            glue = ";" if name == "cookie" else ","
+            headers[name] = f"{headers[name]}{glue}{value}" if name in headers else value
+    return headers
 
 
 @lru_cache(maxsize=4)

@@ -38,6 +38,9 @@ _KINDS = {name: kind for kind, name in _NAMES.items()}
 _MESSAGES = 0x100
 """What is no frame is numbered from here on."""
 
+_LOOSE = 16
+"""Frames of the start that are not packed until there are more, or somebody looks: most invocations have no more."""
+
 _pack = _RECORD.pack
 _PART = KEPT_FRAMES * _RECORD.size
 _FULL = 3 * _PART
@@ -61,8 +64,8 @@ class Gaps:
         self.count = 0
         self._first: list[float] = []
         self._last: list[float] = []
-        self.histogram = [0] * (len(GAP_BUCKETS_MS) + 1)
-        """How many gaps lay below each of GAP_BUCKETS_MS, and above them all."""
+        self.histogram: list[int] = []
+        """How many gaps lay below each of GAP_BUCKETS_MS, and above them all; empty while there was none."""
         self._began = 0.0
         self._previous: float | None = None
 
@@ -71,6 +74,8 @@ class Gaps:
         self.count += 1
         if self._previous is not None:
             gap = (now - self._previous) * 1000
+            if not self.histogram:
+                self.histogram = [0] * (len(GAP_BUCKETS_MS) + 1)
             self.histogram[bisect_left(GAP_BUCKETS_MS, gap)] += 1
             if len(self._first) < SHOWN_GAPS:
                 self._first.append(gap)
@@ -95,7 +100,7 @@ class Gaps:
         """As the trace shows it; a bucket without a bound has `le_ms` null."""
         bounds: tuple[float | None, ...] = (*GAP_BUCKETS_MS, None)
         histogram = [
-            {"le_ms": bound, "count": count} for bound, count in zip(bounds, self.histogram, strict=True) if count
+            {"le_ms": bound, "count": count} for bound, count in zip(bounds, self.histogram, strict=False) if count
         ]
         return {
             "first": [round(gap, 3) for gap in self._first],
@@ -107,7 +112,7 @@ class Gaps:
 class Timeline:
     """Marks, chunk gaps and frames of one invocation."""
 
-    __slots__ = ("_dropped", "_frames", "_marks", "clock", "gaps", "listener", "origin", "received_at")
+    __slots__ = ("_dropped", "_frames", "_loose", "_marks", "clock", "gaps", "listener", "origin", "received_at")
 
     def __init__(self, age_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """`age_seconds`: how long ago the edge saw the request."""
@@ -118,12 +123,14 @@ class Timeline:
         self.listener: Callable[[FrameEvent], None] | None = None
         self._marks: dict[str, float] = {"received": self.origin}
         self._frames = bytearray()
+        self._loose: list[tuple[float, int, int, int, int]] | None = []
+        """The first frames, with the clock's time; None as soon as all are packed."""
         self._dropped = 0
 
     @property
     def count(self) -> int:
         """All frames that passed, kept or not."""
-        return self._dropped + len(self._frames) // _RECORD.size
+        return self._dropped + len(self._packed()) // _RECORD.size
 
     def mark(self, name: str, at: float | None = None) -> None:
         """Something happened now, or `at` a moment of the clock. Only its first time counts."""
@@ -152,7 +159,13 @@ class Timeline:
         clock, origin, frames = self.clock, self.origin, self._frames
 
         def tap(was_sent: bool, kind: int, size: int) -> None:
-            # Extended in place. Seven or more times for every request, so without another call.
+            # Seven or more times for every request, and a million times for a long one, so without another call.
+            loose = self._loose
+            if loose is not None:
+                loose.append((clock(), sends if was_sent else comes, kind, stream, size))
+                if self.listener is not None or len(loose) > _LOOSE:
+                    self._kept()
+                return
             frames.extend(_pack((clock() - origin) * 1000, sends if was_sent else comes, kind, stream, size))
             if self.listener is not None or len(frames) >= _FULL:
                 self._kept()
@@ -161,12 +174,31 @@ class Timeline:
 
     def frame(self, hop: str, direction: str, stream: int, kind: str, size: int) -> None:
         """A frame, or a message of the runtime API, passed the invoker."""
-        passed = (self.clock() - self.origin) * 1000
-        self._frames += _pack(passed, _WAY[hop, direction], _kind(kind), stream, size)
+        number = _KINDS.get(kind) or _kind(kind)
+        event = (self.clock(), _WAY[hop, direction], number, stream, size)
+        loose = self._loose
+        if loose is None:
+            self._pack(event)
+        else:
+            loose.append(event)
+            if self.listener is None and len(loose) <= _LOOSE:
+                return
         self._kept()
 
+    def _pack(self, event: tuple[float, int, int, int, int]) -> None:
+        at, *others = event
+        self._frames += _pack((at - self.origin) * 1000, *others)
+
+    def _packed(self) -> bytearray:
+        """The kept frames, none of them loose any more."""
+        loose, self._loose = self._loose, None
+        for event in loose or ():
+            self._pack(event)
+        return self._frames
+
     def _kept(self) -> None:
-        frames = self._frames
+        """A frame was put down: tell it, and throw some away when there are many."""
+        frames = self._packed()
         if self.listener is not None:
             self.listener(_unpacked(frames[-_RECORD.size :]))
         if len(frames) >= _FULL:
@@ -181,7 +213,7 @@ class Timeline:
 
     def events(self) -> list[FrameEvent]:
         """The kept frames, in order."""
-        frames = self._frames
+        frames = self._packed()
         kept = frames[:_PART] + frames[max(_PART, len(frames) - _PART) :]
         return [_unpacked(kept[at : at + _RECORD.size]) for at in range(0, len(kept), _RECORD.size)]
 

@@ -5,7 +5,9 @@ from dialback_invoker.exchange import CHECKED_BYTES, Exchange
 from dialback_invoker.outcome import Outcome
 from dialback_invoker.recorded_request import recorded
 from dialback_invoker.tracing import InvocationSpan
-from dialback_wire.messages import Request
+from dialback_wire.messages import Request, Verdict
+
+_WORDS = {verdict: verdict.name.lower() for verdict in Verdict}
 
 
 class Invocation:
@@ -49,7 +51,13 @@ class Invocation:
 
     def summary(self) -> dict[str, object]:
         """A row of a list. Times in milliseconds after `received`, sizes in bytes of body."""
-        timeline, outcome, exchange = self.exchange.timeline, self.outcome, self.exchange
+        outcome, exchange = self.outcome, self.exchange
+        timeline = exchange.timeline
+        if outcome is None:
+            status, verdict, cause, code, error, detail = exchange.status, "running", "", "", "", ""
+        else:
+            status, verdict, cause = outcome.status, _WORDS[outcome.verdict], outcome.cause
+            code, error, detail = outcome.code, outcome.error, outcome.detail
         return {
             "id": self.request.id,
             "function": self.function,
@@ -60,12 +68,12 @@ class Invocation:
             "received_at": timeline.received_at,
             "worker": self.worker,
             "cold": self.cold,
-            "status": exchange.status if outcome is None else outcome.status,
-            "verdict": "running" if outcome is None else outcome.verdict.name.lower(),
-            "cause": "" if outcome is None else outcome.cause,
-            "code": "" if outcome is None else outcome.code,
-            "error": "" if outcome is None else outcome.error,
-            "detail": "" if outcome is None else outcome.detail,
+            "status": status,
+            "verdict": verdict,
+            "cause": cause,
+            "code": code,
+            "error": error,
+            "detail": detail,
             "first_byte_ms": timeline.at("first_byte"),
             "total_ms": timeline.at("end"),
             "bytes_in": exchange.received,

@@ -170,7 +170,8 @@ class Worker:
         lease = Lease(self, mark, cold=self.served == 0)
         self.served += 1
         self.leases.add(lease)
-        self._thaw()
+        if self._frozen:
+            self._thaw()
         self._step(Event.LEASED)
         return lease
 
@@ -179,7 +180,7 @@ class Worker:
         assert lease.payload is not None
         if lease.answered or lease.released:
             return
-        self._by_id[lease.payload.invocation_id] = lease
+        self._by_id[lease.invocation] = lease
         if tunnel is not None and tunnel.invoke(lease.payload, self):
             lease.tunnelled = True
             lease.take()
@@ -190,18 +191,20 @@ class Worker:
     def lease_changed(self, lease: Lease) -> None:
         """From Lease.release, and after an answer: frees the slot if both sides are done."""
         if not lease.over or lease not in self.leases:
-            self._kill_if_stuck()
+            if self.state is State.CONDEMNED:
+                self._kill_if_stuck()
             return
         self.leases.discard(lease)
         if not lease.taken and lease in self._queue:
             self._queue.remove(lease)
-        if lease.payload is not None:
-            self._by_id.pop(lease.payload.invocation_id, None)
-            self._ended[lease.payload.invocation_id] = None
+        if lease.invocation:
+            self._by_id.pop(lease.invocation, None)
+            self._ended[lease.invocation] = None
             if len(self._ended) > REMEMBERED:
                 del self._ended[next(iter(self._ended))]
         if self.leases:
-            self._kill_if_stuck()
+            if self.state is State.CONDEMNED:
+                self._kill_if_stuck()
             self._on_change(self)
         else:
             self._step(Event.FREED)
@@ -233,12 +236,11 @@ class Worker:
             self._kill_timer.cancel()
         self._kill_timer = None if self._kill_at == math.inf else self._loop.call_at(self._kill_at, self._kill_soon)
         self.condemn()
-        self._kill_if_stuck()
+        if self.state is State.CONDEMNED:
+            self._kill_if_stuck()
 
     def _kill_if_stuck(self) -> None:
-        """Kills it when nothing but condemned and abandoned leases holds it."""
-        if self.state is not State.CONDEMNED:
-            return
+        """Kills a condemned worker when nothing but condemned and abandoned leases holds it."""
         held = self.leases
         if any(lease.condemned for lease in held) and all(lease.condemned or lease.released for lease in held):
             self._kill_soon()
@@ -294,12 +296,14 @@ class Worker:
             return invocation_id in self._ended
         if not lease.answered:
             lease.answer(answer)
-            self.lease_changed(lease)
+            if lease in self.leases:
+                self.lease_changed(lease)
         return True
 
     def _match(self) -> None:
+        # The connection that polled last: what it is still owed from before leaves with the event.
         while self._queue and self._polls:
-            self._polls.popleft().answer(self._queue.popleft().take())
+            self._polls.pop().answer(self._queue.popleft().take())
 
     # the end
 

@@ -54,12 +54,14 @@ class Batcher(Generic[T]):
 
     def put(self, thing: T) -> bool:
         """Queue ``thing``; False, and counted in `dropped`, when there is no room."""
-        if self.full:
+        queue = self._queue
+        if len(queue) >= self._capacity:
             self.dropped += 1
             return False
-        self._queue.append(thing)
+        if not queue:
+            self._wake.set()
+        queue.append(thing)
         self._accepted += 1
-        self._wake.set()
         return True
 
     def start(self) -> None:
