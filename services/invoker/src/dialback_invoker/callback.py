@@ -1,6 +1,7 @@
 """The worker's side of an exchange in `callback` mode: the stream that the bridge opened with its token."""
 
 from dialback_invoker.exchange import Exchange
+from dialback_wire.frames import FrameType
 from dialback_wire.messages import End, Fields, Head, Info, Reason, Verdict
 from dialback_wire.sink import BaseSink
 from dialback_wire.stream import Stream
@@ -9,11 +10,13 @@ from dialback_wire.stream import Stream
 class CallbackSource(BaseSink):
     """Brings what the bridge sends to the exchange, and the request's body to the bridge."""
 
+    __slots__ = ("_exchange", "_stream")
+
     def __init__(self, stream: Stream, exchange: Exchange) -> None:
         self._stream = stream
         self._exchange = exchange
-        exchange.timeline.frame("socket", "up", stream.id, "OPEN", stream.opened_bytes)
-        stream.tap = exchange.timeline.tap("socket", stream.id)
+        stream.tap = tap = exchange.timeline.tap("socket", stream.id)
+        tap(False, FrameType.OPEN, stream.opened_bytes)
 
     def consumed(self, count: int) -> None:
         """Let the bridge send as much again."""

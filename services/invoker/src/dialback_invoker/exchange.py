@@ -64,6 +64,40 @@ _REASON_WHO = {Reason.TIMEOUT_IDLE: "c", Reason.SHUTDOWN: "K", Reason.PROTOCOL: 
 class Exchange(BaseSink):
     """See the module. `outcome` is there when the client's side is over; the worker may still be at work then."""
 
+    __slots__ = (
+        "_blocked_since",
+        "_bodyless",
+        "_client",
+        "_deadlines",
+        "_discards",
+        "_length",
+        "_linger",
+        "_lingers",
+        "_lost_timer",
+        "_settled",
+        "_unsent",
+        "_verdict",
+        "begun",
+        "checksum",
+        "client_blocked",
+        "ended",
+        "linger_seconds",
+        "lost",
+        "on_disconnect",
+        "on_time_out",
+        "outcome",
+        "owner",
+        "phase",
+        "redact",
+        "relayed",
+        "request",
+        "source",
+        "status",
+        "tells_errors",
+        "timeline",
+        "upload",
+    )
+
     def __init__(self, request: Request, client: Stream, timeline: Timeline) -> None:
         self.request = request
         self.timeline = timeline
@@ -214,14 +248,14 @@ class Exchange(BaseSink):
             self.timeline.mark("first_byte", now)
             self.checksum = crc32(body[:CHECKED_BYTES])
         self._source_over()
-        outcome = self._verdict = Outcome(Verdict.OK, "-", "-", head.status)
+        self._verdict = Outcome(Verdict.OK, "-", "-", head.status)
         if self._deadlines is not None:
             self._deadlines.stop()
         self._unsent = size
         self._client.answer(head, body)
         if self._client.over:
+            # It went as one frame, of which nothing is told but that it has left.
             self._unsent = 0
-            self._settle_soon(outcome)
 
     def head(self, raw: Head) -> None:
         """The response's head, as it came."""
@@ -369,9 +403,8 @@ class Exchange(BaseSink):
         if self._deadlines is not None:
             self._deadlines.stop()
         detail = end.detail if self.tells_errors or end.code != HANDLER_ERROR else ""
+        # `on_closed` follows, when it has left.
         self._client.end(end.verdict, status=end.status, code=end.code, detail=detail, retry_after=end.retry_after)
-        if self._client.over:
-            self._settle_soon(outcome)
 
     def _settle_soon(self, outcome: Outcome) -> None:
         """The outcome is certain; the owner, who may let go of everything, is told when our caller has finished."""
