@@ -7,6 +7,7 @@ each OPEN.
 from __future__ import annotations
 
 from dialback_wire.errors import WireError
+from dialback_wire.outlet import Outlet, PartsOutlet
 
 from .receiver_socket import ReceiverSocket
 
@@ -21,14 +22,17 @@ class StreamSocket(ReceiverSocket):
     def _connected(self) -> None:
         self.mux.start()
 
-    def _received(self, data: bytes) -> None:
+    def _received(self, data: bytes | memoryview) -> None:
         try:
             self.mux.receive(data)
         except WireError as error:
             self._broken(error)
             self.abort()
 
-    def _write(self, data: bytes) -> None:
+    def _outlet(self) -> Outlet:
+        return PartsOutlet(self._write)
+
+    def _write(self, parts: list[bytes | bytearray]) -> None:
         transport = self._transport
         if transport is not None and not transport.is_closing():
-            transport.write(data)
+            transport.writelines(parts)
