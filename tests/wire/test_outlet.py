@@ -38,8 +38,8 @@ def test_large_parts_leave_as_they_are_and_what_is_between_them_is_joined() -> N
     parts = written(outlet, writes)
     assert parts == [WINDOW + first, large, second + b"ab", large, WINDOW]
     assert parts[1] is large
-    outlet.put_data(3, LARGE, [large])
-    assert written(outlet, writes) == [first, large]
+    outlet.put_data(3, 2 * LARGE, [large, large])
+    assert written(outlet, writes) == [frames.pack_header(FrameType.DATA << 24 | 2 * LARGE, 3), large, large]
     outlet.put(FrameType.WINDOW, 1, bytes(16))
     assert written(outlet, writes) == [WINDOW]
 
