@@ -133,6 +133,29 @@ def test_a_reader_finds_the_same_frames_however_the_bytes_are_cut(
     assert reader.held == 0
 
 
+@given(st.lists(FRAME, max_size=12), st.integers(1, 300))
+def test_a_reader_keeps_nothing_of_memory_that_is_used_again(sent: list[tuple[int, int, bytes]], size: int) -> None:
+    stream = b"".join(frames.frame(*one) for one in sent)
+    memory = bytearray(size)
+    reader = FrameReader()
+    got = []
+    for start in range(0, len(stream), size):
+        part = stream[start : start + size]
+        memory[: len(part)] = part
+        got += list(reader.feed(memoryview(memory)[: len(part)]))
+        memory[:] = bytes(size)
+    assert got == sent
+
+
+def test_a_large_frame_is_found_in_large_parts() -> None:
+    reader = FrameReader()
+    reader.max_frame = 1 << 20
+    payload = bytes(range(256)) * 400
+    stream = frames.frame(0x15, 1, payload) * 3
+    got = [one for at in range(0, len(stream), 65_536) for one in reader.feed(memoryview(stream)[at : at + 65_536])]
+    assert got == [(0x15, 1, payload)] * 3
+
+
 def test_a_reader_holds_no_more_than_one_frame() -> None:
     reader = FrameReader()
     whole = frames.frame(0x15, 1, b"x" * 1000)

@@ -17,6 +17,8 @@ from typing import cast
 from dialback_wire.errors import WireError
 from dialback_wire.messages import Invoke, Limits
 from dialback_wire.mux import Mux
+from dialback_wire.outlet import Outlet
+from dialback_wire.read_buffer import ReadBuffer
 from dialback_wire.tables import Seat
 
 from .callback_url import Target
@@ -24,11 +26,7 @@ from .callback_url import Target
 WRITE_BUFFER = 256 * 1024
 """Bytes in the socket's write buffer above which the mux is paused."""
 
-READ_BUFFER = 128 * 1024
-"""Bytes that are read at once. One buffer serves all sockets: what is in it is taken out before the loop goes on."""
-
-_buffer = memoryview(bytearray(READ_BUFFER))
-
+_buffer = ReadBuffer()
 
 OnInvoke = Callable[["ReceiverSocket", Invoke], None]
 
@@ -66,7 +64,7 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
         self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
         self.mux = Mux(
             Seat.BRIDGE,
-            write=self._write,
+            write=self._outlet(),
             defer=self._loop.call_soon,
             on_ready=self._ready,
             on_error=self._sink_failed,
@@ -90,12 +88,12 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
         """The transport is there."""
 
     @abstractmethod
-    def _received(self, data: bytes) -> None:
+    def _received(self, data: bytes | memoryview) -> None:
         """Bytes came."""
 
     @abstractmethod
-    def _write(self, data: bytes) -> None:
-        """Send bytes of the mux."""
+    def _outlet(self) -> Outlet:
+        """How the mux's frames leave."""
 
     @abstractmethod
     def close(self) -> None:
@@ -135,11 +133,11 @@ class ReceiverSocket(ABC, asyncio.BufferedProtocol):
         self._connected()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _buffer
+        return _buffer.memory
 
     def buffer_updated(self, nbytes: int) -> None:
         self._heard = self._clock()
-        self._received(bytes(_buffer[:nbytes]))
+        self._received(_buffer.came(nbytes))
 
     def connection_lost(self, exc: Exception | None) -> None:
         why = "the receiver closed the socket" if exc is None else f"the socket was lost: {exc}"

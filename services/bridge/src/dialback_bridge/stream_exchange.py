@@ -214,10 +214,7 @@ class StreamExchange(Exchange, BaseSink):
         if data and self.gone is None:
             stream.write(data)
         # An eager write may have told us meanwhile that nobody listens.
-        return stream.has_room(ROOM) and not self._left_alone()
-
-    def _left_alone(self) -> bool:
-        return self.gone is not None
+        return self.gone is None and stream.has_room(ROOM)
 
     async def room(self) -> None:
         stream = self._wired

@@ -18,6 +18,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from dialback_wire.errors import WireError
+from dialback_wire.outlet import ByteOutlet, Outlet
 from dialback_wire.payload import SUBPROTOCOL
 
 from .callback_url import Target
@@ -76,8 +77,8 @@ class WebSocket(ReceiverSocket):
         self._websocket.send_request(self._request)
         self._send()
 
-    def _received(self, data: bytes) -> None:
-        self._websocket.receive_data(data)
+    def _received(self, data: bytes | memoryview) -> None:
+        self._websocket.receive_data(bytes(data))
         for event in self._websocket.events_received():
             if isinstance(event, Response):
                 self._upgraded()
@@ -108,6 +109,9 @@ class WebSocket(ReceiverSocket):
             self.close()
             return False
         return True
+
+    def _outlet(self) -> Outlet:
+        return ByteOutlet(self._write)
 
     def _write(self, data: bytes) -> None:
         if self._websocket.state is State.OPEN:

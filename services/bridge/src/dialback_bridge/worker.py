@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from dialback_wire.freed_memory import keep_freed_memory
 from dialback_wire.messages import Invoke
 
 from . import event_loop, log_capture, runtime_client
@@ -212,6 +213,7 @@ async def _serve(launch: Launch, entry: Entry, log: log_capture.LogSink) -> int:
     worker = Worker(runtime, Invocations(runtime, receivers, handler, log, launch.cancel_grace), concurrency)
     receivers.on_invoke = worker.take
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.retire)
+    keep_freed_memory()
     # What was imported stays for good: no collection of garbage needs to look through it again.
     gc.freeze()
     try:

@@ -152,8 +152,8 @@ class Mux:
         )
         self._send(FrameType.HELLO, frames.encode_hello(hello))
 
-    def receive(self, data: bytes) -> None:
-        """Bytes from the carrier, cut anywhere.
+    def receive(self, data: bytes | memoryview) -> None:
+        """Bytes from the carrier, cut anywhere. The memory of a view may be used again afterwards.
 
         Raises FramingError when they cannot be decoded; the carrier is then to be closed, and `lost` to be called.
         """

@@ -12,7 +12,7 @@ GATHERED = 64 * 1024
 class Outbox:
     """Queued bytes of one direction of a stream. Small pieces are joined, large ones cut, without copying twice."""
 
-    __slots__ = ("_offset", "_pieces", "queued", "window")
+    __slots__ = ("_gathering", "_offset", "_pieces", "queued", "window")
 
     def __init__(self, window: int) -> None:
         self.window = SendWindow(window)
@@ -20,6 +20,8 @@ class Outbox:
         # A list, because most streams have nothing queued most of the time: an empty deque takes 760 bytes.
         self._pieces: list[bytes | bytearray] = []
         self._offset = 0
+        self._gathering: bytearray | None = None
+        """The last piece, while small ones are added to it."""
 
     @property
     def sendable(self) -> int:
@@ -30,28 +32,29 @@ class Outbox:
 
     def put(self, data: bytes) -> None:
         """Queue `data`."""
-        pieces = self._pieces
         size = len(data)
         self.queued += size
-        if size < CRUMB and pieces:
-            last = pieces[-1]
-            if isinstance(last, bytearray):
-                if len(last) < GATHERED:
-                    last += data
-                    return
-            elif len(last) < CRUMB:
-                pieces[-1] = bytearray(last) + data
-                return
-        pieces.append(data)
+        gathering = self._gathering
+        if gathering is not None and size < CRUMB and len(gathering) < GATHERED:
+            gathering += data
+            return
+        self._gathering = None
+        pieces = self._pieces
+        if size < CRUMB and pieces and len(last := pieces[-1]) < CRUMB:
+            pieces[-1] = self._gathering = bytearray(last) + data
+        else:
+            pieces.append(data)
 
     def take(self, count: int) -> list[bytes | bytearray]:
         """`count` bytes, which are counted as sent. `count` is at most `sendable`."""
         self.queued -= count
         self.window.sent += count
         pieces = self._pieces
-        if not self.queued and not self._offset:
-            self._pieces = []
-            return pieces
+        if not self.queued:
+            self._gathering = None
+            if not self._offset:
+                self._pieces = []
+                return pieces
         parts = []
         whole = 0
         left = count
@@ -72,5 +75,6 @@ class Outbox:
     def drop(self) -> None:
         """Forget what is queued."""
         self._pieces.clear()
+        self._gathering = None
         self._offset = 0
         self.queued = 0

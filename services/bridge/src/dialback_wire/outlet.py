@@ -9,6 +9,9 @@ from .reader import RawFrame
 MAX_WRITE = 512 * 1024
 """Most bytes in one write, because a carrier's messages are bounded."""
 
+LARGE = 16 * 1024
+"""Bytes of a part that is not worth a copy: a stream's carrier gets it as it is, between others."""
+
 _DATA = int(FrameType.DATA)
 
 
@@ -31,13 +34,12 @@ class Outlet(Protocol):
         """Forget what waits."""
 
 
-class ByteOutlet:
-    """For a carrier, which is written to as seldom as its messages' size allows."""
+class _Encoded:
+    """Frames as bytes."""
 
-    __slots__ = ("_write", "parts")
+    __slots__ = ("parts",)
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        self._write = write
+    def __init__(self) -> None:
         self.parts: list[bytes | bytearray] = []
         """Encoded frames; those of DATA in several parts."""
 
@@ -51,14 +53,65 @@ class ByteOutlet:
         self.parts.append(pack_header(_DATA << 24 | count, stream))
         self.parts += pieces
 
+    def drop(self) -> None:
+        self.parts.clear()
+
+
+class ByteOutlet(_Encoded):
+    """For a carrier of messages, which is written to as seldom as their size allows."""
+
+    __slots__ = ("_write",)
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._write = write
+
     def leave(self) -> None:
         parts, self.parts = self.parts, []
         data = b"".join(parts)
         for at in range(0, len(data), MAX_WRITE):
             self._write(data[at : at + MAX_WRITE])
 
-    def drop(self) -> None:
-        self.parts.clear()
+
+class PartsOutlet(_Encoded):
+    """For a carrier that is a stream of bytes: it sends several parts in one go, so that large ones are not copied."""
+
+    __slots__ = ("_large", "_write")
+
+    def __init__(self, write: Callable[[list[bytes | bytearray]], None]) -> None:
+        super().__init__()
+        self._write = write
+        self._large = False
+
+    def put_data(self, stream: int, count: int, pieces: list[bytes | bytearray]) -> None:
+        super().put_data(stream, count, pieces)
+        if count >= LARGE:
+            self._large = True
+
+    def leave(self) -> None:
+        parts, self.parts = self.parts, []
+        if self._large:
+            self._large = False
+            self._write(_gathered(parts))
+        else:
+            self._write([b"".join(parts)])
+
+
+def _gathered(parts: list[bytes | bytearray]) -> list[bytes | bytearray]:
+    """The same bytes; what lies between large parts is joined."""
+    gathered: list[bytes | bytearray] = []
+    small: list[bytes | bytearray] = []
+    for part in parts:
+        if len(part) < LARGE:
+            small.append(part)
+            continue
+        if small:
+            gathered.append(b"".join(small))
+            small.clear()
+        gathered.append(part)
+    if small:
+        gathered.append(b"".join(small))
+    return gathered
 
 
 class FrameOutlet:

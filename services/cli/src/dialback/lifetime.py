@@ -15,6 +15,7 @@ from rich.text import Text
 
 from dialback.settings import Settings
 from dialback.terminal import error_console
+from dialback_wire.freed_memory import keep_freed_memory
 
 CUT = 1
 """Exit code of a stop that had to cut something."""
@@ -22,8 +23,10 @@ CUT = 1
 
 def tune() -> None:
     """Settings of the interpreter for a process that relays: what was loaded stays for good, and is not looked through
-    at each collection of garbage; a thread that writes to the store gives way to the loop within a millisecond.
+    at each collection of garbage; a thread that writes to the store gives way to the loop within a millisecond; memory
+    for bulk data is kept.
     """
+    keep_freed_memory()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

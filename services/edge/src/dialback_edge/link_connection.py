@@ -8,7 +8,9 @@ from typing import cast
 
 from dialback_wire.errors import FramingError
 from dialback_wire.mux import Mux
+from dialback_wire.outlet import PartsOutlet
 from dialback_wire.proof import NONCE_BYTES
+from dialback_wire.read_buffer import ReadBuffer
 from dialback_wire.tables import Seat
 
 from .settings import LinkSettings
@@ -18,7 +20,7 @@ _PING = b"edge"
 _log = logging.getLogger("dialback.edge.link")
 
 
-class LinkConnection(asyncio.Protocol):
+class LinkConnection(asyncio.BufferedProtocol):
     """The carrier of one mux."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, key: bytes | None, settings: LinkSettings, agent: str) -> None:
@@ -32,7 +34,7 @@ class LinkConnection(asyncio.Protocol):
         self.why = ""
         self.mux = Mux(
             Seat.EDGE,
-            write=self._write,
+            write=PartsOutlet(self._write),
             defer=loop.call_soon,
             on_ready=self.settled.set,
             on_error=self._report,
@@ -48,6 +50,7 @@ class LinkConnection(asyncio.Protocol):
         self._unanswered = 0
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self._buffer = ReadBuffer()
 
     @property
     def usable(self) -> bool:
@@ -62,10 +65,14 @@ class LinkConnection(asyncio.Protocol):
         if self._ping_interval:
             self._timer = self._loop.call_later(self._ping_interval, self._ping)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._buffer.memory
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Frames, cut anywhere."""
         try:
-            self.mux.receive(data)
+            self.mux.receive(self._buffer.came(nbytes))
         except FramingError as error:
             self.close(str(error))
         else:
@@ -113,10 +120,10 @@ class LinkConnection(asyncio.Protocol):
         if self.over.is_set() and not self.mux.streams and self._transport is not None:
             self._transport.close()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, parts: list[bytes | bytearray]) -> None:
         # Under uvloop a write to a closed transport raises, and would take every stream's callback with it.
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+            self._transport.writelines(parts)
 
     def _ping(self) -> None:
         if self._unanswered >= self._ping_missed:

@@ -15,6 +15,7 @@ from dialback_invoker.runtime_api import Payload
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Invoke, Limits, Refusal, Request
 from dialback_wire.mux import Mux
+from dialback_wire.outlet import Outlet
 from dialback_wire.sink import BaseSink, StreamSink
 from dialback_wire.stream import Stream
 from dialback_wire.tables import Seat
@@ -35,7 +36,7 @@ class BridgeSocket(ABC):
         self._begun: dict[str, TunnelDesk] = {}
         self.mux = Mux(
             Seat.INVOKER_RECEIVER,
-            write=self._write,
+            write=self._outlet(),
             defer=asyncio.get_running_loop().call_soon,
             on_open=self._open,
             on_error=self._on_error,
@@ -51,8 +52,8 @@ class BridgeSocket(ABC):
         """Give every stream up and hang up."""
 
     @abstractmethod
-    def _write(self, data: bytes) -> None:
-        """Send bytes of the mux."""
+    def _outlet(self) -> Outlet:
+        """How the mux's frames leave."""
 
     @abstractmethod
     def _refused(self, code: Refusal) -> None:

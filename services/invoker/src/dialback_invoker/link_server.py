@@ -4,7 +4,6 @@ import asyncio
 import logging
 import secrets
 import ssl
-from collections.abc import Callable
 from typing import cast
 
 from dialback_invoker.paths import BACKLOG
@@ -12,8 +11,9 @@ from dialback_wire.errors import FramingError
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Limits
 from dialback_wire.mux import Mux, OpenHandler
-from dialback_wire.outlet import Outlet
+from dialback_wire.outlet import Outlet, PartsOutlet
 from dialback_wire.proof import NONCE_BYTES
+from dialback_wire.read_buffer import ReadBuffer
 from dialback_wire.tables import Seat
 
 log = logging.getLogger("dialback.link")
@@ -33,6 +33,7 @@ class LinkServer:
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._joined: list[Mux] = []
+        self.buffer = ReadBuffer()
 
     @property
     def advertised(self) -> str:
@@ -57,7 +58,7 @@ class LinkServer:
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
 
-    def mux(self, write: Callable[[bytes], None] | Outlet, *, key: bytes | None) -> Mux:
+    def mux(self, write: Outlet, *, key: bytes | None) -> Mux:
         """The invoker's end of a carrier; without a key for one that stays in this process."""
         return Mux(
             Seat.INVOKER_LINK,
@@ -92,8 +93,8 @@ class LinkServer:
         for link in list(self._links):
             link.close()
 
-    def _keyed(self, write: Callable[[bytes], None]) -> Mux:
-        return self.mux(write, key=self._key)
+    def _keyed(self, outlet: Outlet) -> Mux:
+        return self.mux(outlet, key=self._key)
 
     def _connected(self, link: "_Link") -> None:
         self._links.add(link)
@@ -102,14 +103,15 @@ class LinkServer:
         self._links.discard(link)
 
 
-class _Link(asyncio.Protocol):
+class _Link(asyncio.BufferedProtocol):
     """One edge's connection."""
 
     def __init__(self, server: LinkServer) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
+        self._buffer = server.buffer
         self._greeting: asyncio.TimerHandle | None = None
-        self.mux = server._keyed(self._write)
+        self.mux = server._keyed(PartsOutlet(self._write))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, and give the other side a little time to prove itself."""
@@ -119,10 +121,14 @@ class _Link(asyncio.Protocol):
         self._greeting = asyncio.get_running_loop().call_later(GREETING_SECONDS, self._check_greeting)
         self.mux.start()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of frames."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._buffer.memory
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Frames, cut anywhere."""
         try:
-            self.mux.receive(data)
+            self.mux.receive(self._buffer.came(nbytes))
         except FramingError as error:
             log.warning("link closed: %s", error)
             self._lost(str(error))
@@ -157,6 +163,6 @@ class _Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, parts: list[bytes | bytearray]) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+            self._transport.writelines(parts)

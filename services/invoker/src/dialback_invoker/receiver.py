@@ -18,6 +18,7 @@ from dialback_invoker.web_socket import WebSocket
 from dialback_wire import payload
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Limits, Refusal
+from dialback_wire.read_buffer import ReadBuffer
 
 _LARGEST_MESSAGE = 4 * 1024 * 1024
 _CLOSING_SECONDS = 1.0
@@ -36,6 +37,7 @@ class Receiver:
         """The Host values under which bridges may call by WebSocket, in lower case."""
         self._pending = pending
         self._budget = budget
+        self._buffer = ReadBuffer()
         self._limits = limits or Limits()
         self._sockets: set[BridgeSocket] = set()
         self._by_worker: dict[str, BridgeSocket] = {}
@@ -81,7 +83,7 @@ class Receiver:
             socket.close("the receiver stops")
 
     def _stream_socket(self) -> StreamSocket:
-        socket = StreamSocket(self._pending, self._limits, self._budget, self._sockets.add, self._over)
+        socket = StreamSocket(self._pending, self._limits, self._budget, self._buffer, self._sockets.add, self._over)
         socket.on_known = self._known
         return socket
 

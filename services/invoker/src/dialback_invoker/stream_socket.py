@@ -13,12 +13,14 @@ from dialback_invoker.pending import PendingTable
 from dialback_wire.errors import FramingError
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Limits, Refusal
+from dialback_wire.outlet import Outlet, PartsOutlet
+from dialback_wire.read_buffer import ReadBuffer
 
 TOKEN_SECONDS = 5.0
 """A peer whose first token has not been accepted by then is cut off."""
 
 
-class StreamSocket(BridgeSocket, asyncio.Protocol):
+class StreamSocket(BridgeSocket, asyncio.BufferedProtocol):
     """One connection. `on_over` is told when it is gone."""
 
     def __init__(
@@ -26,6 +28,7 @@ class StreamSocket(BridgeSocket, asyncio.Protocol):
         pending: PendingTable,
         limits: Limits,
         budget: Budget,
+        buffer: ReadBuffer,
         on_made: Callable[[BridgeSocket], None],
         on_over: Callable[[BridgeSocket], None],
     ) -> None:
@@ -33,6 +36,7 @@ class StreamSocket(BridgeSocket, asyncio.Protocol):
         self._on_made = on_made
         self._on_over = on_over
         self._transport: asyncio.Transport | None = None
+        self._buffer = buffer
         self._patience: asyncio.TimerHandle | None = None
         self._proven = False
         """Whether it showed the secret of an invocation, be it of one that is over."""
@@ -45,10 +49,14 @@ class StreamSocket(BridgeSocket, asyncio.Protocol):
         self._on_made(self)
         self.mux.start()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of frames."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._buffer.memory
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Frames, cut anywhere."""
         try:
-            self.mux.receive(data)
+            self.mux.receive(self._buffer.came(nbytes))
         except FramingError as error:
             log.warning("socket of %s closed: %s", self.worker or "a stranger", error)
             self.close(str(error))
@@ -74,9 +82,12 @@ class StreamSocket(BridgeSocket, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _write(self, data: bytes) -> None:
+    def _outlet(self) -> Outlet:
+        return PartsOutlet(self._write)
+
+    def _write(self, parts: list[bytes | bytearray]) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+            self._transport.writelines(parts)
 
     def _refused(self, code: Refusal) -> None:
         if code is not Refusal.UNAUTHORIZED:

@@ -9,6 +9,7 @@ from dialback_invoker.pending import PendingTable
 from dialback_wire.errors import FramingError
 from dialback_wire.flow import Budget
 from dialback_wire.messages import Limits, Refusal
+from dialback_wire.outlet import ByteOutlet, Outlet
 
 FRAMING_ERROR = 1002
 """Close code for bytes that are no frames (RFC 6455, 7.4.1: protocol error)."""
@@ -53,6 +54,9 @@ class WebSocket(BridgeSocket):
 
     def _refused(self, code: Refusal) -> None:
         """Its upgrade request was in order; one wrong token on it ends nothing but its own stream."""
+
+    def _outlet(self) -> Outlet:
+        return ByteOutlet(self._write)
 
     def _write(self, data: bytes) -> None:
         # aiohttp sends by coroutine: one write is under way at a time, and the mux is held back meanwhile.
