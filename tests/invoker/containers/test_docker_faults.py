@@ -37,6 +37,12 @@ def engine(client: Any) -> Iterator[OwnEngine]:
         yield own
 
 
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    collect()
+
+
 @pytest.fixture
 async def own(engine: OwnEngine, run_dir: Path, spec: WorkerSpec) -> AsyncIterator[Containers]:
     """A launcher at an engine that the test may mistreat; it is up again afterwards."""
@@ -50,7 +56,6 @@ async def own(engine: OwnEngine, run_dir: Path, spec: WorkerSpec) -> AsyncIterat
     assert made.found() == []
     assert made.networks() == []
     client.close()
-    collect()
 
 
 async def refused(containers: Containers, pool: Pool) -> LaunchFailed:
