@@ -43,7 +43,8 @@ def test_fields_that_carry_credentials_are_kept_by_name_alone(name: str) -> None
     record = recorded(request(((name.encode(), b"hunter2"), (name.encode(), b"hunter3"))), None)
     assert record["left_out"] == [name]
     assert "hunter" not in json.dumps(record)
-    shown = stamp.shown(stamp.event(request(((name.encode(), b"hunter2"),)), Route("f", "", "/", ""), None, None))
+    event = stamp.event(request(((name.encode(), b"hunter2"),)), Route("f", "", "/", ""), None, None)
+    shown = stamp.shown(stamp.encode(event))
     assert "hunter" not in json.dumps(shown)
     assert "[redacted]" in json.dumps(shown)
 

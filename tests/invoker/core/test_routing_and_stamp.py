@@ -137,7 +137,7 @@ def test_a_shown_event_has_no_secret_and_no_long_body() -> None:
         "body_length": 300,
         "root_path": "/@f",
     }
-    shown = stamp.shown(stamp.kept(event))
+    shown = stamp.shown(stamp.kept(event, stamp.encode(event)))
     assert "ab" * 32 not in json.dumps(shown)
     assert shown["body"] == "x" * 200 + "... (300 characters)"
     assert event["body"] == "x" * 300

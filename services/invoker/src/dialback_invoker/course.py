@@ -261,10 +261,10 @@ class Course:
         invocation.worker, invocation.cold = lease.worker.id, lease.cold
         event = self._stamp(lease.worker.callback_url)
         total = config.timeouts.total
-        invocation.payload = stamp.kept(event, bodies=config.record_bodies)
         exchange.phase = "W"
         exchange.starting()
         encoded = stamp.encode(event)
+        invocation.payload = stamp.kept(event, encoded, bodies=config.record_bodies)
         trace_id = first(invocation.request.fields, b"x-amzn-trace-id")
         headers = {"lambda-runtime-trace-id": trace_id.decode("latin-1")} if trace_id else _NO_HEADERS
         # When `total` will fire, and not so long from now: waiting for a worker has taken its part.

@@ -30,6 +30,7 @@ _TEXTUAL = (
 _RUN_TICKET = RUN_TICKET.decode()
 _SHOWN_BODY = 200
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 @dataclass(slots=True)
@@ -129,29 +130,26 @@ def encode(stamped: dict[str, object]) -> bytes:
     return _encode(stamped)
 
 
-def kept(stamped: dict[str, object], *, bodies: bool = True) -> dict[str, object]:
-    """The event as it is kept for a trace once it was handed over: a long body cut, or left out."""
+def kept(stamped: dict[str, object], encoded: bytes, *, bodies: bool = True) -> bytes:
+    """The event, `encoded` as it was handed over, as it is kept for a trace: a long body cut, or left out."""
     body = stamped.get("body")
-    if not isinstance(body, str):
-        return stamped
-    if not bodies:
-        return {**stamped, "body": f"({len(body)} characters, not recorded)"}
-    if len(body) > _SHOWN_BODY:
-        return {**stamped, "body": f"{body[:_SHOWN_BODY]}... ({len(body)} characters)"}
-    return stamped
+    if not isinstance(body, str) or (bodies and len(body) <= _SHOWN_BODY):
+        return encoded
+    said = f"{body[:_SHOWN_BODY]}... ({len(body)} characters)" if bodies else f"({len(body)} characters, not recorded)"
+    return _encode({**stamped, "body": said})
 
 
-def shown(stamped: dict[str, object]) -> dict[str, object]:
-    """The event as a trace may show it: token and credentials redacted."""
-    visible = dict(stamped)
-    headers = stamped["headers"]
-    if isinstance(headers, dict) and any(map(is_secret, headers)):
+def shown(encoded: bytes) -> dict[str, object]:
+    """What was kept, as a trace may show it: token and credentials redacted."""
+    visible = _decode(encoded)
+    headers = visible["headers"]
+    if isinstance(headers, dict):
         visible["headers"] = {name: REDACTED if is_secret(name) else value for name, value in headers.items()}
-    if "cookies" in stamped:
+    if "cookies" in visible:
         visible["cookies"] = [REDACTED]
     callback = visible.get(payload.KEY)
     if isinstance(callback, dict):
-        visible[payload.KEY] = {**callback, "token": redact(str(callback["token"]))}
+        callback["token"] = redact(str(callback["token"]))
     return visible
 
 

@@ -38,7 +38,7 @@ _KINDS = {name: kind for kind, name in _NAMES.items()}
 _MESSAGES = 0x100
 """What is no frame is numbered from here on."""
 
-_LOOSE = 16
+_LOOSE = 8
 """Frames of the start that are not packed until there are more, or somebody looks: most invocations have no more."""
 
 _pack = _RECORD.pack

@@ -35,8 +35,8 @@ class Invocation:
         self.mode = ""
         self.worker = ""
         self.cold = False
-        self.payload: dict[str, object] | None = None
-        """The stamped payload; it holds the token and may hold credentials, which no trace shows."""
+        self.payload: bytes | None = None
+        """The stamped payload, encoded. It holds the token and may hold credentials, which no trace shows."""
         self.body: bytes | None = None
         """The request's body, where it was short enough to be kept for the record."""
         self.outcome: Outcome | None = None
