@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from . import frames
+from . import frames, last_words
 from .carrier import Carrier
 from .errors import LocalError, StreamViolation
 from .flow import ReceiveWindow
@@ -421,21 +421,13 @@ class Stream:
         self._let_go().on_refuse(code, reason)
 
     def _receive_end(self, payload: bytes) -> None:
-        """The response ended. An END that lies is a failure, and still the last frame of its stream."""
-        before = self._response
-        try:
-            end = frames.decode_end(payload)
-            if end.verdict is Verdict.OK and before in (_OPENING, _WAITING):
-                raise StreamViolation("END says OK without a head")
-            if end.verdict is Verdict.OK and before is not _CANCELLING and end.count != self.received:
-                raise StreamViolation(f"END counts {end.count} bytes, {self.received} came")
-        except StreamViolation as violation:
-            end = self._violated(violation)
+        before, received = self._response, self.received
+        headless = before is _WAITING or before is _OPENING
+        end = last_words.response_end(payload, received, headless=headless, cancelled=before is _CANCELLING)
         self._close()
         self._let_go().on_end(end)
 
     def _receive_answer(self, payload: bytes) -> None:
-        """The whole response. As with END, one that lies is a failure, and the last frame of its stream."""
         cancelled = self._response is _CANCELLING
         self._close()
         sink = self._let_go()
@@ -443,7 +435,7 @@ class Stream:
             status, fields, body = frames.decode_answer(payload)
             self._incoming.receive(len(body))
         except StreamViolation as violation:
-            sink.on_end(self._violated(violation))
+            sink.on_end(last_words.violated(str(violation), self.received))
             return
         if cancelled:
             sink.on_end(End(Verdict.OK, len(body)))
@@ -454,9 +446,6 @@ class Stream:
             # The stream is over, so nobody else will tell.
             self._mux.tell(self, sink.on_lost, "internal error")
             raise
-
-    def _violated(self, violation: StreamViolation) -> End:
-        return End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", str(violation))
 
     def _receive_cancel(self, payload: bytes) -> None:
         reason, detail = frames.decode_cancel(payload)
@@ -476,11 +465,7 @@ class Stream:
         if kind is FrameType.TRAILERS:
             self.sink.on_trailers(frames.decode_trailers(payload))
         else:
-            end = frames.decode_end(payload)
-            if end.verdict is Verdict.OK and end.count != self.received:
-                detail = f"END counts {end.count} bytes, {self.received} came"
-                end = End(Verdict.TRUNCATED, self.received, 0, "protocol_violation", detail)
-            self.sink.on_end(end)
+            self.sink.on_end(last_words.body_end(payload, self.received))
 
     # --- failing ------------------------------------------------------------------------------------------------------
 
@@ -492,8 +477,7 @@ class Stream:
         self._give_up(Reason.PROTOCOL, Verdict.PROTOCOL, "protocol_violation", why)
         if self._asks:
             sink, self.sink = self.sink, _NOBODY
-            end = End(Verdict.PROTOCOL, self.received, 502, "protocol_violation", why)
-            self._mux.tell(self, sink.on_end, end)
+            self._mux.tell(self, sink.on_end, last_words.violated(why, self.received))
             return
         if not cancelled:
             self._mux.tell(self, self.sink.on_cancel, Reason.PROTOCOL, why)

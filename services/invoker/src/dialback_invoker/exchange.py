@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 from zlib import crc32
 
+from dialback_invoker.blockage import Blockage
 from dialback_invoker.function_config import Timeouts
 from dialback_invoker.outcome import Failure, Outcome, timed_out
 from dialback_invoker.timeline import Timeline
@@ -65,7 +66,7 @@ class Exchange(BaseSink):
     """See the module. `outcome` is there when the client's side is over; the worker may still be at work then."""
 
     __slots__ = (
-        "_blocked_since",
+        "_blockage",
         "_bodyless",
         "_client",
         "_deadlines",
@@ -79,7 +80,6 @@ class Exchange(BaseSink):
         "_verdict",
         "begun",
         "checksum",
-        "client_blocked",
         "ended",
         "linger_seconds",
         "lost",
@@ -112,7 +112,6 @@ class Exchange(BaseSink):
         self.relayed = 0
         self.checksum = 0
         """CRC-32 of the first `CHECKED_BYTES` of the body that went to the client."""
-        self.client_blocked = 0.0
         self.source: Source | None = None
         self.on_disconnect = "cancel"
         self.linger_seconds = 30.0
@@ -128,7 +127,7 @@ class Exchange(BaseSink):
         self._bodyless = False
         self._discards = False
         self._verdict: Outcome | None = None
-        self._blocked_since: float | None = None
+        self._blockage = Blockage()
         self._unsent = 0
         self._lingers = False
         self._lost_timer: asyncio.TimerHandle | None = None
@@ -153,9 +152,7 @@ class Exchange(BaseSink):
         end = moments.get("end")
         if end is None:
             end = self.timeline.clock()
-        client = self.client_blocked
-        if self._blocked_since is not None:
-            client += end - self._blocked_since
+        client = self._blockage.seconds(end)
         return client, max(0.0, end - begun - client)
 
     @property
@@ -195,7 +192,7 @@ class Exchange(BaseSink):
     @property
     def held(self) -> bool:
         """Whether it is the client that holds the stream back."""
-        return self._blocked_since is not None
+        return self._blockage.lasts
 
     def time_out(self, which: str, seconds: float) -> None:
         """A time-out has fired."""
@@ -306,8 +303,8 @@ class Exchange(BaseSink):
         self.relayed += size
         self._unsent += size
         self._client.write(data)
-        if self._blocked_since is None and self._client.queued > self._client.credit:
-            self._blocked_since = now
+        if self._client.queued > self._client.credit:
+            self._blockage.begin(now)
 
     def _discard(self, size: int) -> None:
         source = self.source
@@ -445,16 +442,15 @@ class Exchange(BaseSink):
 
     def on_sent(self, count: int) -> None:
         """Bytes have left for the client: as many may come."""
-        if self._blocked_since is not None and self._client.queued <= self._client.credit:
+        if self._blockage.lasts and self._client.queued <= self._client.credit:
             self._unblock()
         self._unsent -= count
         if self.source is not None:
             self.source.consumed(count)
 
     def _unblock(self) -> None:
-        if self._blocked_since is not None:
-            self.client_blocked += self.timeline.clock() - self._blocked_since
-            self._blocked_since = None
+        if self._blockage.lasts:
+            self._blockage.end(self.timeline.clock())
             if self._deadlines is not None:
                 self._deadlines.touch()
 
