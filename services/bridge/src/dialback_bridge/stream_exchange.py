@@ -210,7 +210,8 @@ class StreamExchange(Exchange, BaseSink):
         stream = self._stream
         if stream is None:
             return False
-        self._say_head()
+        if self._head is not None:
+            self._say_head()
         if data and self.gone is None:
             stream.write(data)
         # An eager write may have told us meanwhile that nobody listens.
