@@ -69,6 +69,21 @@ def test_trailers_come_back(fields: Fields) -> None:
     assert frames.decode_trailers(frames.encode_fields(fields)) == fields
 
 
+def test_streams_share_the_names_of_their_fields_but_not_without_bound() -> None:
+    def decoded(name: bytes) -> bytes:
+        ((found, _),) = frames.decode_fields(frames.encode_fields(((name, b"x"),)), 0)
+        return found
+
+    assert decoded(b"x-shared-by-all") is decoded(b"x-shared-by-all")
+    long = b"x" * (frames.SHARED_NAME + 1)
+    assert decoded(long) == long
+    assert decoded(long) is not decoded(long)
+    for number in range(frames.SHARED_NAMES + 10):
+        assert decoded(b"x-%d" % number) == b"x-%d" % number
+    assert len(frames._names) <= frames.SHARED_NAMES
+    frames._names.clear()
+
+
 @given(ENDS)
 def test_an_end_comes_back(end: End) -> None:
     assert frames.decode_end(frames.encode_end(end)) == end

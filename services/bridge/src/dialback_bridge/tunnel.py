@@ -16,6 +16,8 @@ from .runtime_client import Delivery, Failure
 class TunnelRuntime:
     """Answers an invocation on the socket that it came over; by the runtime API when that is gone, or it failed."""
 
+    __slots__ = ("_runtime", "_socket")
+
     def __init__(self, socket: ReceiverSocket, runtime: Runtime) -> None:
         self._socket = socket
         self._runtime = runtime

@@ -26,6 +26,11 @@ MAX_TEXT = 1024
 """Bytes of a reason or detail for people; longer ones are cut."""
 MAX_CODE = 255
 
+SHARED_NAMES = 1024
+"""How many names of fields are remembered."""
+SHARED_NAME = 64
+"""Bytes of the longest of them."""
+
 
 class FrameType(IntEnum):
     """Types of frames. Those below 0x10 belong to the carrier and have stream number 0."""
@@ -96,6 +101,20 @@ def _text(text: str, limit: int = MAX_TEXT) -> bytes:
     return text.encode(errors="replace")[:limit]
 
 
+class _Names(dict[bytes, bytes]):
+    """Names of fields that came before: streams that stand for long share one object of each. Few and short ones,
+    whoever sends them.
+    """
+
+    def __missing__(self, name: bytes) -> bytes:
+        if len(name) <= SHARED_NAME and len(self) < SHARED_NAMES:
+            self[name] = name
+        return name
+
+
+_names = _Names()
+
+
 # --- fields -----------------------------------------------------------------------------------------------------------
 
 
@@ -117,14 +136,14 @@ def decode_fields(payload: bytes, at: int) -> Fields:
     at += 2
     size = len(payload)
     fields = []
-    unpack = _FIELD.unpack_from
+    unpack, names = _FIELD.unpack_from, _names
     for _ in range(count):
         name_length, value_length = unpack(payload, at)
         middle = at + 4 + name_length
         end = middle + value_length
         if end > size:
             raise StreamViolation("a field is longer than its frame")
-        fields.append((payload[at + 4 : middle], payload[middle:end]))
+        fields.append((names[payload[at + 4 : middle]], payload[middle:end]))
         at = end
     if at != size:
         raise StreamViolation("bytes behind the last field")

@@ -7,7 +7,7 @@ task is made for it. One that has to wait, for its body or for a worker, does so
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol, TypeVar
 
 from dialback_invoker import buffered, routing, stamp
@@ -148,7 +148,7 @@ class Course:
         config = deployment.config
         invocation.function, invocation.mode = deployment.function, config.mode if ticket is None else ticket.mode
         exchange.on_disconnect, exchange.linger_seconds = config.on_disconnect, config.linger_seconds
-        exchange.redact = partial(self._around.redact, deployment.function)
+        exchange.redact = _redactor(self._around.redact, deployment.function)
         exchange.tells_errors = config.errors == "detailed"
         exchange.begin(config.timeouts, self._around.newcomers)
         self._plan, limit = _plan(request, invocation.mode)
@@ -366,6 +366,12 @@ class Course:
         if self.invocation.body is not None:
             self._around.bodies.give_back(len(self.invocation.body))
         self.exchange.let_go()
+
+
+@lru_cache(maxsize=256)
+def _redactor(redact: Callable[[str, str], str], function: str) -> Callable[[str], str]:
+    """One for all requests of a function."""
+    return partial(redact, function)
 
 
 class _ClientOver(Exception):
