@@ -127,3 +127,22 @@ async def test_a_returned_value_is_one_frame(bench: Platform) -> None:
     assert call.relay.whole
     assert call.relay.head is not None
     assert (call.relay.head.status, call.relay.body) == (201, b"made")
+
+
+@pytest.mark.parametrize("status", [70_000, -1])
+@pytest.mark.parametrize("data", [b"", b"body"])
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_status_that_cannot_travel_is_told_to_the_handler_and_to_the_client(
+    bench: Platform, status: int, data: bytes, waits: bool
+) -> None:
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        await send({**START, "status": status})
+        if waits:
+            await asyncio.sleep(0)
+        await send(body(data))
+
+    await bench.serve(app)
+    call = bench.invoke()
+    end = await call.relay.ended()
+    assert (end.verdict, end.status, end.code) == (Verdict.ERROR, 502, "bad_head")
+    assert str(status) in end.detail

@@ -62,3 +62,9 @@ def test_what_is_read_is_used_up_before_the_next_read() -> None:
     assert small == b"abc"
     assert isinstance(large, memoryview)
     assert bytes(large[:3]) == b"xyz"
+
+
+def test_nothing_is_written_when_there_is_nothing_to_write() -> None:
+    writes: list[list[bytes | bytearray]] = []
+    PartsOutlet(writes.append).leave()
+    assert writes == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from dialback_wire.errors import StreamViolation
 from dialback_wire.fields import check_size
@@ -186,11 +186,16 @@ class StreamExchange(Exchange, BaseSink):
         try:
             check_size(head.fields)
         except StreamViolation as violation:
-            self.refused = AnswerError(502, "bad_head", f"the response's head is too large: {violation}")
-            raise self.refused from None
+            self._refuse(f"the response's head is too large: {violation}")
+        if not 0 <= status <= 0xFFFF:
+            self._refuse(f"the response's status is {status}")
         self.started = True
         self._head = head
         asyncio.get_running_loop().call_soon(self._say_head)
+
+    def _refuse(self, why: str) -> NoReturn:
+        self.refused = AnswerError(502, "bad_head", why)
+        raise self.refused from None
 
     def _say_head(self) -> None:
         head, self._head = self._head, None
@@ -249,8 +254,8 @@ class StreamExchange(Exchange, BaseSink):
         """The last frame follows at once, whatever the handler still does when its response is complete."""
         if not self.give_all(b""):
             self._say_head()
-            super().finish()
             self._wired.end(Verdict.OK)
+            super().finish()
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -89,6 +89,8 @@ class PartsOutlet(_Encoded):
             self._large = True
 
     def leave(self) -> None:
+        if not self.parts:
+            return
         parts, self.parts = self.parts, []
         if self._large:
             self._large = False

@@ -355,9 +355,10 @@ class Exchange(BaseSink):
     def _answer(self, head: Head, body: bytes, log: str = "--", detail: str = "") -> None:
         """A whole answer, as one write. Raises StreamViolation, and nothing was written then."""
         connection, writer = self._connection, self._writer
-        start = self._begin(head, close=connection.must_close(final=True))
         if self._filter is not None:
+            # Before anything says that the client has a head: this may raise.
             body = self._filter.data(body) + self._filter.end()
+        start = self._begin(head, close=connection.must_close(final=True))
         data = writer.data(body)
         if data:
             self._bytes_out = len(body)

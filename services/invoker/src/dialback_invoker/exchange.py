@@ -236,7 +236,10 @@ class Exchange(BaseSink):
         self.end(End(Verdict.OK, len(body)))
 
     def _answer(self, head: Head, body: bytes) -> None:
-        size = self.relayed = len(body)
+        size = self._unsent = len(body)
+        # First of all: if this raises, it is as if nothing had come.
+        self._client.answer(head, body)
+        self.relayed = size
         self.status = head.status
         self.phase = "D"
         if body:
@@ -245,14 +248,10 @@ class Exchange(BaseSink):
             self.timeline.mark("first_byte", now)
             self.checksum = crc32(body[:CHECKED_BYTES])
         self._source_over()
+        # `on_closed` follows, when it has left.
         self._verdict = Outcome(Verdict.OK, "-", "-", head.status)
         if self._deadlines is not None:
             self._deadlines.stop()
-        self._unsent = size
-        self._client.answer(head, body)
-        if self._client.over:
-            # It went as one frame, of which nothing is told but that it has left.
-            self._unsent = 0
 
     def head(self, raw: Head) -> None:
         """The response's head, as it came."""
@@ -456,6 +455,7 @@ class Exchange(BaseSink):
 
     def on_closed(self) -> None:
         """Everything, the last word included, has left for the client."""
+        self._unsent = 0
         if self._verdict is not None and self._settle(self._verdict):
             self._tell_client_over()
 
